@@ -1,0 +1,1 @@
+//! Strata: a cache server that speaks the Redis protocol and keeps its data in tiers.

@@ -1,0 +1,2 @@
+//! The `strata` binary: arguments, configuration, logging, the server, a signal.
+fn main() {}
