@@ -72,40 +72,6 @@ impl LongDouble {
         !self.infinite
     }
 
-    /// The sum, rounded to 64 bits. Anything with an infinity in it is an infinity: the caller refuses both that and
-    /// NaN in the same words.
-    #[must_use]
-    pub fn add(self, other: Self) -> Self {
-        if self.infinite || other.infinite {
-            return Self {
-                infinite: true,
-                ..Self::ZERO
-            };
-        }
-        if self.significand == 0 || other.significand == 0 {
-            return if other.significand == 0 { self } else { other };
-        }
-        let (large, small) =
-            if (self.exponent, self.significand) >= (other.exponent, other.significand) {
-                (self, other)
-            } else {
-                (other, self)
-            };
-        // 62 bits below each significand leave room for a carry above; what falls off the end stays as a sticky bit.
-        let distance = large.exponent.abs_diff(small.exponent);
-        let wide_large = u128::from(large.significand) << 62;
-        let wide_small = u128::from(small.significand) << 62;
-        let shifted = wide_small.checked_shr(distance).unwrap_or(0);
-        let lost = distance > 0 && wide_small.trailing_zeros() < distance;
-        let shifted = shifted | u128::from(lost);
-        let sum = if large.negative == small.negative {
-            wide_large + shifted
-        } else {
-            wide_large - shifted
-        };
-        round(large.negative, sum, large.exponent - 62, false)
-    }
-
     /// Appends the number as INCRBYFLOAT stores it: never an exponent, 17 decimals, trailing zeros cut, no `-0`.
     pub fn write(self, out: &mut Vec<u8>) {
         let start = out.len();
@@ -166,6 +132,43 @@ impl LongDouble {
     /// Power of two of the highest bit.
     fn top_bit(self) -> i32 {
         self.exponent + 63
+    }
+}
+
+impl std::ops::Add for LongDouble {
+    type Output = Self;
+
+    /// The sum, rounded to 64 bits. Anything with an infinity in it is an infinity: the caller refuses both that and
+    /// NaN in the same words.
+    fn add(self, other: Self) -> Self {
+        if self.infinite || other.infinite {
+            return Self {
+                infinite: true,
+                ..Self::ZERO
+            };
+        }
+        if self.significand == 0 || other.significand == 0 {
+            return if other.significand == 0 { self } else { other };
+        }
+        let (large, small) =
+            if (self.exponent, self.significand) >= (other.exponent, other.significand) {
+                (self, other)
+            } else {
+                (other, self)
+            };
+        // 62 bits below each significand leave room for a carry above; what falls off the end stays as a sticky bit.
+        let distance = large.exponent.abs_diff(small.exponent);
+        let wide_large = u128::from(large.significand) << 62;
+        let wide_small = u128::from(small.significand) << 62;
+        let shifted = wide_small.checked_shr(distance).unwrap_or(0);
+        let lost = distance > 0 && wide_small.trailing_zeros() < distance;
+        let shifted = shifted | u128::from(lost);
+        let sum = if large.negative == small.negative {
+            wide_large + shifted
+        } else {
+            wide_large - shifted
+        };
+        round(large.negative, sum, large.exponent - 62, false)
     }
 }
 
@@ -446,7 +449,7 @@ mod tests {
     use super::LongDouble;
 
     fn sum(a: &str, b: &str) -> Option<String> {
-        let total = LongDouble::parse(a.as_bytes())?.add(LongDouble::parse(b.as_bytes())?);
+        let total = LongDouble::parse(a.as_bytes())? + LongDouble::parse(b.as_bytes())?;
         let mut out = Vec::new();
         total.write(&mut out);
         String::from_utf8(out).ok()
