@@ -233,7 +233,12 @@ impl Engine {
                 _ => keys.extend(
                     row.key_places(&args, state.database)
                         .into_iter()
-                        .map(|(database, index)| space.key(database, arg(&args, index))),
+                        .map(|(database, index)| {
+                            // A number that no database has is an error of the handler's to report.
+                            let there = database < space.database_count();
+                            let database = if there { database } else { state.database };
+                            space.key(database, arg(&args, index))
+                        }),
                 ),
             }
         }
