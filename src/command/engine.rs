@@ -1,0 +1,492 @@
+//! Runs requests: find the row, check, lock the keys, call the handler, settle, account.
+//!
+//! ```text
+//! prepare_batch   the slots and then the entries of all keys of a batch are asked for (prefetch)
+//! run             row -> arity, password, memory, state checks -> keyspace.prepare -> handler -> settle
+//! end_batch       counters and times are flushed, memory figures published
+//! ```
+//!
+//! One engine a worker; nothing in it is shared, and no call waits.
+
+use super::parse::is;
+use super::row::{Category, Flag, Row};
+use super::services::{Paused, Services};
+use super::table::{CommandId, Found, full_name, lookup};
+use super::{Ctx, Error, Step};
+use crate::clock;
+use crate::client::{Client, ReplyMode, State};
+use crate::config::Settings;
+use crate::keyspace::{Key, Scratch};
+use crate::memory::{KeyHash, usage};
+use crate::metrics::{Sample, WorkerMetrics};
+use crate::resp::{ArgRange, Args, Output, Reply};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::oneshot;
+
+/// One request of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The index of its first argument in the batch's list.
+    pub first: usize,
+    /// How many arguments it has.
+    pub len: usize,
+    found: Found,
+    hash: Option<KeyHash>,
+}
+
+/// For what a connection waits before it goes on.
+#[derive(Debug)]
+pub enum Wait {
+    /// For this long (DEBUG SLEEP).
+    For(std::time::Duration),
+    /// For memory to be freed (FLUSHALL SYNC).
+    Freed(oneshot::Receiver<()>),
+    /// For the end of a pause; the request has not run.
+    Unpaused,
+}
+
+/// What one worker needs to run requests.
+pub struct Engine {
+    services: Arc<Services>,
+    settings: Arc<Settings>,
+    generation: u64,
+    worker: usize,
+    scratch: Scratch,
+    samples: Vec<Sample>,
+    now_ms: i64,
+    ticks: u64,
+}
+
+impl Engine {
+    /// The engine of worker number `worker`.
+    pub fn new(services: Arc<Services>, worker: usize) -> Engine {
+        let settings = Arc::clone(&services.config.settings());
+        let generation = services.config.generation();
+        Engine {
+            services,
+            settings,
+            generation,
+            worker,
+            scratch: Scratch::default(),
+            samples: Vec::new(),
+            now_ms: clock::now_ms(),
+            ticks: 0,
+        }
+    }
+
+    /// The server's parts.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// The settings as of this batch.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// This worker's counters.
+    pub fn metrics(&self) -> &WorkerMetrics {
+        self.services.metrics.worker(self.worker)
+    }
+
+    /// The time of this batch, Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Takes the time and the settings for a batch.
+    pub fn begin_batch(&mut self) {
+        self.now_ms = clock::now_ms();
+        self.ticks = clock::ticks();
+        self.refresh_settings();
+    }
+
+    fn refresh_settings(&mut self) {
+        let generation = self.services.config.generation();
+        if generation != self.generation {
+            self.settings = Arc::clone(&self.services.config.settings());
+            self.generation = generation;
+        }
+    }
+
+    /// Looks a request's row and first key up.
+    #[inline]
+    pub fn request(&self, buffer: &[u8], args: &[ArgRange], first: usize) -> Request {
+        let request = Args::new(buffer, &args[first..]);
+        let found = lookup(&request[0], request.get(1));
+        let hash = match found {
+            Found::Command(_, row) => row
+                .keys
+                .first()
+                .and_then(|spec| request.get(spec.first))
+                .map(|key| self.services.keyspace.hash(key)),
+            _ => None,
+        };
+        Request { first, len: request.len(), found, hash }
+    }
+
+    /// Asks the processor for what the requests of a batch will touch.
+    pub fn prepare_batch(&self, database: usize, requests: &[Request]) {
+        if requests.len() < 2 {
+            return;
+        }
+        let database = self.services.keyspace.database(database);
+        let hashes = || requests.iter().filter_map(|request| request.hash);
+        hashes().for_each(|hash| database.shard_of(hash).prefetch_slots(hash));
+        hashes().for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
+    }
+
+    /// Flushes what the batch counted.
+    pub fn end_batch(&mut self) {
+        self.flush_samples();
+        usage::publish();
+    }
+
+    fn flush_samples(&mut self) {
+        let metrics = self.services.metrics.worker(self.worker);
+        let counters = &metrics.counters;
+        if !self.samples.is_empty() {
+            counters.commands.add(self.samples.len() as u64);
+            metrics.commands.lock().note(&self.samples, self.settings.latency_tracking);
+            self.samples.clear();
+        }
+        let counts = std::mem::take(&mut self.scratch.counts);
+        counters.hits.add(counts.hits);
+        counters.misses.add(counts.misses);
+        counters.expired.add(counts.expired);
+        counters.evicted.add(counts.evicted);
+        if counts.changes > 0 {
+            self.services.metrics.changes.add_shared(counts.changes);
+        }
+    }
+
+    /// Removes keys that are due in this worker's part of the keyspace; answers whether there may be more.
+    pub fn expire_due(&mut self, of: usize, budget: usize) -> bool {
+        self.now_ms = clock::now_ms();
+        self.refresh_settings();
+        let started = clock::ticks();
+        let more =
+            self.services.keyspace.expire_due(&mut self.scratch, self.worker, of, self.now_ms, budget);
+        self.note_latency("expire-cycle", started);
+        self.end_batch();
+        more
+    }
+
+    /// Evicts while memory is over `maxmemory` and no write does; answers whether it still is.
+    pub fn evict(&mut self) -> bool {
+        let (maxmemory, policy) = (self.settings.maxmemory, self.settings.maxmemory_policy);
+        if maxmemory == 0 || usage::excess_bytes(maxmemory).is_none() {
+            return false;
+        }
+        let made = self.services.keyspace.make_room(&mut self.scratch, maxmemory, policy, self.now_ms);
+        self.end_batch();
+        made.is_ok() && usage::excess_bytes(maxmemory).is_some()
+    }
+
+    fn note_latency(&self, event: &'static str, since: u64) {
+        let threshold = self.settings.latency_monitor_threshold_ms;
+        let elapsed_ms = clock::nanos_between(since, clock::ticks()) / 1_000_000;
+        if threshold > 0 && elapsed_ms >= threshold {
+            self.services.metrics.latency.add(event, self.now_ms / 1000, elapsed_ms);
+        }
+    }
+
+    /// Runs one request; its reply is appended to `out`. With `Some(Wait)` the connection waits before it
+    /// sends, except for `Wait::Unpaused`, where the request has not run and must be run again.
+    pub fn run(
+        &mut self,
+        client: &Arc<Client>,
+        state: &mut State,
+        request: &Request,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Option<Wait> {
+        let mark = out.mark();
+        let (id, row) = match request.found {
+            Found::Command(id, row) => (id, row),
+            Found::Unknown => return self.refuse(None, unknown_command(args), state, out),
+            Found::UnknownSubcommand(row) => {
+                return self.refuse(None, unknown_subcommand(row, args), state, out);
+            }
+        };
+        if let Some(refusal) = self.check(id, row, args.len(), state) {
+            return self.refuse(Some(id), refusal, state, out);
+        }
+        match self.services.pause.state(self.now_ms) {
+            Paused::No => {}
+            Paused::All => return Some(Wait::Unpaused),
+            Paused::Writes if row.has(Flag::Write) || row.has(Flag::MayReplicate) => {
+                return Some(Wait::Unpaused);
+            }
+            Paused::Writes => {}
+        }
+        if state.reply_mode == ReplyMode::SkipNext {
+            state.reply_mode = ReplyMode::Skipping;
+        }
+        let mut keys: SmallVec<[Key<'_>; 2]> = SmallVec::new();
+        if !row.keys.is_empty() {
+            let space = &self.services.keyspace;
+            match (row.keys, request.hash, row.databases) {
+                ([spec], Some(hash), None) if spec.last == 0 => {
+                    keys.push(Key { database: state.database, name: arg(&args, spec.first), hash });
+                }
+                _ => keys.extend(
+                    row.key_places(&args, state.database)
+                        .into_iter()
+                        .map(|(database, index)| space.key(database, arg(&args, index))),
+                ),
+            }
+        }
+        if row.flags & (Flag::Admin as u32) != 0 || row.name == "info" {
+            // Such commands look at the counters: they must see what this batch did before them.
+            self.flush_samples();
+        }
+        client.last_command.store(u32::from(id.0), Relaxed);
+        let services = Arc::clone(&self.services);
+        let touch = !state.no_touch;
+        let access = services.keyspace.prepare(&mut self.scratch, &keys, self.now_ms, touch);
+        let resp3 = state.resp3;
+        let mut ctx = Ctx {
+            services: &services,
+            settings: &self.settings,
+            metrics: services.metrics.worker(self.worker),
+            client,
+            state,
+            row,
+            args,
+            keys: &keys,
+            access,
+            reply: Reply::new(out, resp3),
+        };
+        let answer = (row.handler)(&mut ctx);
+        let Ctx { access, state, .. } = ctx;
+        access.settle();
+        let (step, failed) = match answer {
+            Ok(step) => (step, false),
+            Err(error) => {
+                out.truncate(mark);
+                Reply::new(out, state.resp3).error(error.text());
+                services.metrics.worker(self.worker).count_error(error.code());
+                (Step::Done, true)
+            }
+        };
+        let waited = match &step {
+            Step::Wait(Wait::For(time)) => time.as_nanos() as u64,
+            _ => 0,
+        };
+        self.account(client, id, row, args, failed, waited, state);
+        match state.reply_mode {
+            ReplyMode::On | ReplyMode::SkipNext => {}
+            ReplyMode::Off | ReplyMode::Skipping => {
+                // What a client is subscribed to it is told whatever it said of replies.
+                if !row.has(Flag::PubSub) || row.is_in(Category::Fast) {
+                    out.truncate(mark);
+                }
+                if state.reply_mode == ReplyMode::Skipping {
+                    state.reply_mode = ReplyMode::On;
+                }
+            }
+        }
+        if row.has(Flag::Admin) {
+            self.refresh_settings();
+        }
+        match step {
+            Step::Done => None,
+            Step::Wait(wait) => Some(wait),
+        }
+    }
+
+    /// What stands against running a command, if anything.
+    fn check(&mut self, id: CommandId, row: &'static Row, len: usize, state: &State) -> Option<Error> {
+        if !row.accepts(len) {
+            return Some(Error::arity(full_name(id)));
+        }
+        if !state.authenticated && !row.has(Flag::NoAuth) {
+            return Some(Error::NO_AUTH);
+        }
+        let maxmemory = self.settings.maxmemory;
+        if maxmemory > 0 {
+            let started = self.ticks;
+            let room = self.services.keyspace.make_room(
+                &mut self.scratch,
+                maxmemory,
+                self.settings.maxmemory_policy,
+                self.now_ms,
+            );
+            if self.scratch.counts.evicted > 0 {
+                self.note_latency("eviction-cycle", started);
+            }
+            if room.is_err() && row.has(Flag::DenyOom) {
+                return Some(Error::OUT_OF_MEMORY);
+            }
+        }
+        if !state.resp3 && state.is_subscribed() && !allowed_while_subscribed(row) {
+            let text = format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                 allowed in this context",
+                full_name(id)
+            );
+            return Some(Error::new(text));
+        }
+        None
+    }
+
+    /// Answers with an error instead of running.
+    #[cold]
+    fn refuse(
+        &mut self,
+        id: Option<CommandId>,
+        error: Error,
+        state: &mut State,
+        out: &mut Output,
+    ) -> Option<Wait> {
+        let metrics = self.services.metrics.worker(self.worker);
+        metrics.count_error(error.code());
+        if let Some(id) = id {
+            metrics.commands.lock().note_rejected(id.0);
+        }
+        match state.reply_mode {
+            ReplyMode::On | ReplyMode::Skipping => Reply::new(out, state.resp3).error(error.text()),
+            ReplyMode::SkipNext => state.reply_mode = ReplyMode::On,
+            ReplyMode::Off => {}
+        }
+        None
+    }
+
+    /// Notes the call: time, slow log, latency, monitors. `waited` nanoseconds are still to come.
+    #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only name them again")]
+    #[inline]
+    fn account(
+        &mut self,
+        client: &Arc<Client>,
+        id: CommandId,
+        row: &'static Row,
+        args: Args<'_>,
+        failed: bool,
+        waited: u64,
+        state: &State,
+    ) {
+        let now = clock::ticks();
+        let nanos = clock::nanos_between(self.ticks, now) + waited;
+        self.ticks = now;
+        self.samples.push(Sample { command: id.0, failed, nanos: nanos.min(u64::from(u32::MAX)) as u32 });
+        let micros = (nanos / 1000) as i64;
+        let slower_than = self.settings.slowlog_log_slower_than_us;
+        if slower_than >= 0 && micros >= slower_than && !row.has(Flag::SkipSlowlog) {
+            self.note_slow(client, args, micros);
+        }
+        let threshold = self.settings.latency_monitor_threshold_ms;
+        if threshold > 0 && nanos / 1_000_000 >= threshold {
+            let event = if row.has(Flag::Fast) { "fast-command" } else { "command" };
+            self.services.metrics.latency.add(event, self.now_ms / 1000, nanos / 1_000_000);
+        }
+        if !self.services.monitors.is_empty() && !row.has(Flag::SkipMonitor) && !row.has(Flag::Admin) {
+            self.feed_monitors(client, state.database, args);
+        }
+    }
+
+    #[cold]
+    fn note_slow(&self, client: &Client, args: Args<'_>, micros: i64) {
+        let name = client.info.lock().name.to_vec();
+        let len_max = self.settings.slowlog_max_len;
+        let at = self.now_ms / 1000;
+        self.services.metrics.slowlog.add(at, micros, args.iter(), client.address.clone(), name, len_max);
+    }
+
+    #[cold]
+    fn feed_monitors(&self, client: &Client, database: usize, args: Args<'_>) {
+        let now_us = clock::now_us();
+        let address = if client.flags().contains(crate::client::Flags::UNIX_SOCKET) {
+            format!("unix:{}", client.local_address.trim_end_matches(":0"))
+        } else {
+            client.address.clone()
+        };
+        let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
+        let mut line = format!("+{seconds}.{micros:06} [{database} {address}]").into_bytes();
+        for arg in args.iter() {
+            line.push(b' ');
+            quote(&mut line, arg);
+        }
+        line.extend_from_slice(b"\r\n");
+        let limit = self.settings.client_output_buffer_limit.replica.hard_bytes;
+        self.services.monitors.feed(line.into(), limit);
+    }
+}
+
+/// An argument whose index a row's key specification gave for these very arguments.
+fn arg<'a>(args: &Args<'a>, index: usize) -> &'a [u8] {
+    args.get(index).unwrap_or_default()
+}
+
+fn allowed_while_subscribed(row: &Row) -> bool {
+    const NAMES: [&str; 9] = [
+        "ping",
+        "subscribe",
+        "ssubscribe",
+        "unsubscribe",
+        "sunsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "quit",
+        "reset",
+    ];
+    NAMES.contains(&row.name)
+}
+
+/// As C prints a string: up to a NUL, at most so many bytes.
+fn c_text(bytes: &[u8], most: usize) -> &[u8] {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    &bytes[..end.min(most)]
+}
+
+#[cold]
+fn unknown_command(args: Args<'_>) -> Error {
+    let mut shown: Vec<u8> = Vec::new();
+    for arg in args.iter().skip(1) {
+        if shown.len() >= 128 {
+            break;
+        }
+        let room = 128 - shown.len();
+        shown.push(b'\'');
+        shown.extend_from_slice(c_text(arg, room));
+        shown.extend_from_slice(b"' ");
+    }
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(c_text(&args[0], 128));
+    text.extend_from_slice(b"', with args beginning with: ");
+    text.extend_from_slice(&shown);
+    Error::new(text)
+}
+
+#[cold]
+fn unknown_subcommand(row: &Row, args: Args<'_>) -> Error {
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend_from_slice(c_text(args.get(1).unwrap_or_default(), 128));
+    text.extend_from_slice(format!("'. Try {} HELP.", row.name.to_ascii_uppercase()).as_bytes());
+    Error::new(text)
+}
+
+/// Appends an argument in quotes, with escapes for what does not print.
+pub fn quote(line: &mut Vec<u8>, arg: &[u8]) {
+    line.push(b'"');
+    for byte in arg {
+        match byte {
+            b'\\' | b'"' => line.extend_from_slice(&[b'\\', *byte]),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            7 => line.extend_from_slice(b"\\a"),
+            8 => line.extend_from_slice(b"\\b"),
+            b' '..=b'~' => line.push(*byte),
+            _ => line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    line.push(b'"');
+}
+
+/// Whether a word is HELP.
+pub fn is_help(word: &[u8]) -> bool {
+    is(word, "help")
+}

@@ -1,0 +1,55 @@
+//! The errors that commands answer with, to the byte those of Redis.
+
+use std::borrow::Cow;
+
+/// An error reply: its code, a space, and a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Cow<'static, [u8]>);
+
+#[expect(missing_docs, reason = "the texts speak for themselves")]
+impl Error {
+    pub const SYNTAX: Error = Error::fixed("ERR syntax error");
+    pub const NOT_AN_INTEGER: Error = Error::fixed("ERR value is not an integer or out of range");
+    pub const NOT_A_FLOAT: Error = Error::fixed("ERR value is not a valid float");
+    pub const NO_SUCH_KEY: Error = Error::fixed("ERR no such key");
+    pub const OVERFLOW: Error = Error::fixed("ERR increment or decrement would overflow");
+    pub const OUT_OF_MEMORY: Error =
+        Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
+    pub const INVALID_DB: Error = Error::fixed("ERR DB index is out of range");
+    pub const SAME_OBJECT: Error = Error::fixed("ERR source and destination objects are the same");
+    pub const STRING_TOO_LONG: Error =
+        Error::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+}
+
+impl Error {
+    /// An error of a fixed text.
+    pub const fn fixed(text: &'static str) -> Error {
+        Error(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An error of a text made for the occasion.
+    pub fn new(text: impl Into<Vec<u8>>) -> Error {
+        Error(Cow::Owned(text.into()))
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The code, under which INFO errorstats counts it.
+    pub fn code(&self) -> &[u8] {
+        self.0.split(|byte| *byte == b' ').next().unwrap_or(b"ERR")
+    }
+
+    /// The wrong number of arguments for a command of this full name.
+    pub fn arity(full_name: &str) -> Error {
+        Error::new(format!("ERR wrong number of arguments for '{full_name}' command"))
+    }
+
+    /// An expiry that cannot be, for a command of this name.
+    pub fn invalid_expire(name: &str) -> Error {
+        Error::new(format!("ERR invalid expire time in '{name}' command"))
+    }
+}

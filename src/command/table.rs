@@ -1,0 +1,133 @@
+//! The command table: every row of every family, found by name in any case.
+
+use super::row::Row;
+use std::sync::LazyLock;
+
+/// The rows of all families.
+const FAMILIES: &[&[Row]] = &[
+    super::string::ROWS,
+    super::key::ROWS,
+    super::expire::ROWS,
+    super::pubsub::ROWS,
+    super::connection::ROWS,
+    super::client::ROWS,
+    super::server::ROWS,
+    super::memory::ROWS,
+    super::debug::ROWS,
+    super::config::ROWS,
+    super::observe::ROWS,
+    super::info::ROWS,
+    super::introspect::ROWS,
+];
+
+/// A row with its place in the table.
+struct Entry {
+    row: &'static Row,
+    full_name: String,
+    /// The index of its first subcommand; they follow one another.
+    first_subcommand: usize,
+}
+
+struct Table {
+    entries: Vec<Entry>,
+    /// Open addressing by [`hash`]; indices into `entries` plus one.
+    slots: Box<[u16; SLOTS]>,
+    commands: usize,
+}
+
+const SLOTS: usize = 1024;
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let commands: Vec<&'static Row> = FAMILIES.iter().flat_map(|family| family.iter()).collect();
+    let mut entries: Vec<Entry> = commands
+        .iter()
+        .map(|row| Entry { row, full_name: row.name.to_owned(), first_subcommand: 0 })
+        .collect();
+    for (index, row) in commands.iter().enumerate() {
+        entries[index].first_subcommand = entries.len();
+        for sub in row.subcommands {
+            let full_name = format!("{}|{}", row.name, sub.name);
+            entries.push(Entry { row: sub, full_name, first_subcommand: 0 });
+        }
+    }
+    let mut slots = Box::new([0_u16; SLOTS]);
+    for (index, row) in commands.iter().enumerate() {
+        let mut slot = hash(row.name.as_bytes());
+        while slots[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        slots[slot] = index as u16 + 1;
+    }
+    Table { entries, slots, commands: commands.len() }
+});
+
+/// A hash of a name in any case.
+fn hash(name: &[u8]) -> usize {
+    let mut state = name.len() as u32;
+    for byte in name {
+        state = (state ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193);
+    }
+    (state ^ state >> 15) as usize % SLOTS
+}
+
+/// A command's place in the table: the key of its statistics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandId(pub u16);
+
+/// What a request's first words name.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    /// A command.
+    Command(CommandId, &'static Row),
+    /// No command.
+    Unknown,
+    /// A command, but no subcommand of it.
+    UnknownSubcommand(&'static Row),
+}
+
+/// Finds the row of a request by its first and, for a command with subcommands, second word.
+#[inline]
+pub fn lookup(name: &[u8], second: Option<&[u8]>) -> Found {
+    let table = &*TABLE;
+    let mut slot = hash(name);
+    let index = loop {
+        let Some(index) = usize::from(table.slots[slot]).checked_sub(1) else { return Found::Unknown };
+        if table.entries[index].row.name.as_bytes().eq_ignore_ascii_case(name) {
+            break index;
+        }
+        slot = (slot + 1) % SLOTS;
+    };
+    let row = table.entries[index].row;
+    match second {
+        Some(word) if !row.subcommands.is_empty() => {
+            match row.subcommands.iter().position(|sub| sub.name.as_bytes().eq_ignore_ascii_case(word)) {
+                Some(sub) => {
+                    let id = table.entries[index].first_subcommand + sub;
+                    Found::Command(CommandId(id as u16), &row.subcommands[sub])
+                }
+                None => Found::UnknownSubcommand(row),
+            }
+        }
+        _ => Found::Command(CommandId(index as u16), row),
+    }
+}
+
+/// All commands, without subcommands, in the order of the table.
+pub fn all_rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.entries[..TABLE.commands].iter().map(|entry| entry.row)
+}
+
+/// How many rows there are, subcommands included.
+pub fn row_count() -> usize {
+    TABLE.entries.len()
+}
+
+/// The row at a place.
+pub fn row_at(id: CommandId) -> &'static Row {
+    TABLE.entries[usize::from(id.0)].row
+}
+
+/// The name with that of its container, as in `client|list`.
+pub fn full_name(id: CommandId) -> &'static str {
+    &TABLE.entries[usize::from(id.0)].full_name
+}

@@ -1,0 +1,402 @@
+//! A command's hold on its keys: what handlers read and write through.
+
+use super::reclaim::Garbage;
+use super::{Change, Effect, Keyspace, Scratch};
+use crate::config::NotifyFlags;
+use crate::memory::slot::{EntryMut, EntryRef};
+use crate::memory::{Entry, KeyHash, ShardGuard, ShardState};
+use crate::value::string::NewString;
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// From this size on an entry is freed by the reclaimer.
+const LARGE_BYTES: usize = 256 * 1024;
+
+/// A key of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    /// The database's number.
+    pub database: usize,
+    /// The key itself.
+    pub name: &'k [u8],
+    /// Its hash.
+    pub hash: KeyHash,
+}
+
+/// How a lookup counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lookup {
+    /// A read: counted as hit or miss, and noted as a use.
+    Read,
+    /// A read that is no use (EXISTS, TTL, TYPE).
+    Quiet,
+    /// The look of a write before it leaps: a use, but no hit or miss.
+    Write,
+    /// Neither (OBJECT).
+    Silent,
+}
+
+/// What a write does to the deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expiry {
+    /// The key has none afterwards.
+    Clear,
+    /// It stays what it was.
+    Keep,
+    /// Unix milliseconds.
+    At(i64),
+}
+
+struct Lock<'a> {
+    database: usize,
+    shard: usize,
+    guard: ShardGuard<'a>,
+}
+
+/// Locked shards and the record of what is done to them.
+pub struct Access<'a> {
+    space: &'a Keyspace,
+    scratch: &'a mut Scratch,
+    locks: SmallVec<[Lock<'a>; 1]>,
+    now_ms: i64,
+    touch: bool,
+}
+
+impl Keyspace {
+    /// Locks the shards of `keys`, in lock order. `touch` is false for a client with NO-TOUCH.
+    #[inline]
+    pub fn prepare<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        keys: &[Key<'_>],
+        now_ms: i64,
+        touch: bool,
+    ) -> Access<'a> {
+        let mut locks = SmallVec::new();
+        match keys {
+            [] => {}
+            [key] => locks.push(self.lock(key.database, self.database(key.database).shard_index(key.hash))),
+            keys => {
+                let place = |key: &Key<'_>| (key.database, self.database(key.database).shard_index(key.hash));
+                let mut places: SmallVec<[(usize, usize); 16]> = keys.iter().map(place).collect();
+                places.sort_unstable();
+                places.dedup();
+                locks.extend(places.into_iter().map(|(database, shard)| self.lock(database, shard)));
+            }
+        }
+        Access { space: self, scratch, locks, now_ms, touch }
+    }
+
+    fn lock(&self, database: usize, shard: usize) -> Lock<'_> {
+        Lock { database, shard, guard: self.database(database).shards()[shard].lock() }
+    }
+}
+
+/// Whether a deadline has passed.
+pub(super) fn is_due(entry: &Entry, now_ms: i64) -> bool {
+    entry.expires_at_ms().is_some_and(|at| at <= now_ms)
+}
+
+impl<'a> Access<'a> {
+    /// The time of this command, Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The keyspace itself, for what concerns whole databases.
+    pub fn space(&self) -> &'a Keyspace {
+        self.space
+    }
+
+    /// The worker's scratch, for what concerns whole databases.
+    pub fn scratch(&mut self) -> &mut Scratch {
+        self.scratch
+    }
+
+    /// Finds the lock of a key.
+    ///
+    /// # Panics
+    /// When the command did not declare the key.
+    #[inline]
+    fn lock_of(&self, key: Key<'_>) -> usize {
+        if self.locks.len() == 1 {
+            return 0;
+        }
+        let shard = self.space.database(key.database).shard_index(key.hash);
+        self.locks
+            .binary_search_by_key(&(key.database, shard), |lock| (lock.database, lock.shard))
+            .expect("a handler uses the keys that its row declares")
+    }
+
+    #[inline]
+    fn state(&mut self, key: Key<'_>) -> &mut ShardState {
+        let lock = self.lock_of(key);
+        &mut self.locks[lock].guard
+    }
+
+    /// Finds a key that is not due; one that is due is removed (or, while clients are paused, hidden).
+    fn find(&mut self, key: Key<'_>) -> Option<(usize, usize)> {
+        let lock = self.lock_of(key);
+        let table = &self.locks[lock].guard.table;
+        let index = table.find(key.hash.position(), key.name)?;
+        if !is_due(&table.at(index), self.now_ms) {
+            return Some((lock, index));
+        }
+        if !self.space.paused.load(Relaxed) {
+            self.take_at(lock, index);
+            self.scratch.counts.expired += 1;
+            self.record(key, Change::Delete, NotifyFlags::EXPIRED, "expired");
+        }
+        None
+    }
+
+    /// The entry of a key, if it has one.
+    #[inline]
+    pub fn get(&mut self, key: Key<'_>, lookup: Lookup) -> Option<EntryRef<'_>> {
+        let found = self.find(key);
+        if matches!(lookup, Lookup::Read | Lookup::Quiet) {
+            match found {
+                Some(_) => self.scratch.counts.hits += 1,
+                None => {
+                    self.scratch.counts.misses += 1;
+                    self.event(key, NotifyFlags::KEY_MISS, "keymiss");
+                }
+            }
+        }
+        let (lock, index) = found?;
+        if self.touch && matches!(lookup, Lookup::Read | Lookup::Write) {
+            self.note_use(lock, index);
+        }
+        Some(self.locks[lock].guard.table.at(index))
+    }
+
+    fn note_use(&mut self, lock: usize, index: usize) {
+        let (mode, now_ms) = (self.space.access_mode(), self.now_ms);
+        let scratch = &mut *self.scratch;
+        let mut entry = self.locks[lock].guard.table.at_mut(index);
+        let bits = entry.access_bits();
+        let used = mode.used(bits, now_ms, || scratch.random() as u32);
+        if used != bits {
+            entry.set_access_bits(used);
+        }
+    }
+
+    /// Notes a use of the key even for a client with NO-TOUCH (TOUCH). Answers whether it exists.
+    pub fn touch(&mut self, key: Key<'_>) -> bool {
+        let found = self.find(key);
+        match found {
+            Some((lock, index)) => {
+                self.scratch.counts.hits += 1;
+                self.note_use(lock, index);
+            }
+            None => {
+                self.scratch.counts.misses += 1;
+                self.event(key, NotifyFlags::KEY_MISS, "keymiss");
+            }
+        }
+        found.is_some()
+    }
+
+    /// The entry of a key to edit in place. The edit must be followed by [`Self::edited`], and must not
+    /// touch the deadline.
+    pub fn edit(&mut self, key: Key<'_>) -> Option<EntryMut<'_>> {
+        let (lock, index) = self.find(key)?;
+        if self.touch {
+            self.note_use(lock, index);
+        }
+        Some(self.locks[lock].guard.table.at_mut(index))
+    }
+
+    /// Records an edit made in place.
+    pub fn edited(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) {
+        self.record(key, Change::Put, class, event);
+    }
+
+    /// Gives the key a string value.
+    #[inline]
+    pub fn put(
+        &mut self,
+        key: Key<'_>,
+        value: NewString<'_>,
+        expiry: Expiry,
+        class: NotifyFlags,
+        event: &'static str,
+    ) {
+        let found = self.find(key);
+        let old = found.and_then(|(lock, index)| self.locks[lock].guard.table.at(index).expires_at_ms());
+        let new = match expiry {
+            Expiry::Clear => None,
+            Expiry::Keep => old,
+            Expiry::At(at) => Some(at),
+        };
+        match found {
+            Some((lock, index)) => {
+                if self.touch {
+                    self.note_use(lock, index);
+                }
+                let mut entry = self.locks[lock].guard.table.at_mut(index);
+                if entry.total_bytes() < LARGE_BYTES {
+                    entry.overwrite(value, new);
+                } else {
+                    let bits = entry.access_bits();
+                    let mut fresh = Entry::new(key.name, value, new);
+                    fresh.set_access_bits(bits);
+                    let old = std::mem::replace(&mut *entry, fresh);
+                    self.scratch.garbage.push(old);
+                }
+                self.file_expiry(key, old, new);
+                self.record(key, Change::Put, class, event);
+            }
+            None => {
+                let mut entry = Entry::new(key.name, value, new);
+                entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
+                self.insert(key, entry);
+                self.record(key, Change::Put, class, event);
+                self.event(key, NotifyFlags::NEW, "new");
+            }
+        }
+    }
+
+    /// Puts a whole entry under a key that has none; the entry's own key must be the same.
+    pub fn put_entry(&mut self, key: Key<'_>, entry: Entry, class: NotifyFlags, event: &'static str) {
+        self.insert(key, entry);
+        self.event(key, NotifyFlags::NEW, "new");
+        self.record(key, Change::Put, class, event);
+    }
+
+    fn insert(&mut self, key: Key<'_>, entry: Entry) {
+        let expires_at_ms = entry.expires_at_ms();
+        self.state(key).table.insert(key.hash.position(), entry);
+        self.file_expiry(key, None, expires_at_ms);
+    }
+
+    /// Counts and files a deadline that changed from `old` to `new`.
+    fn file_expiry(&mut self, key: Key<'_>, old: Option<i64>, new: Option<i64>) {
+        if old.is_none() && new.is_none() {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let state = self.state(key);
+        state.expires += u32::from(new.is_some());
+        state.expires -= u32::from(old.is_some());
+        if let Some(new) = new
+            && old.is_none_or(|old| new < old)
+        {
+            state.file_expiry(key.hash.position(), new, now_ms);
+        }
+    }
+
+    /// Sets or removes the deadline of a key that exists.
+    pub fn set_expiry(
+        &mut self,
+        key: Key<'_>,
+        expires_at_ms: Option<i64>,
+        class: NotifyFlags,
+        event: &'static str,
+    ) {
+        if let Some((lock, index)) = self.find(key) {
+            let mut entry = self.locks[lock].guard.table.at_mut(index);
+            let old = entry.expires_at_ms();
+            entry.set_expiry(expires_at_ms);
+            drop(entry);
+            self.file_expiry(key, old, expires_at_ms);
+            self.record(key, Change::Expiry, class, event);
+        }
+    }
+
+    fn take_at(&mut self, lock: usize, index: usize) -> Option<Entry> {
+        let state = &mut self.locks[lock].guard;
+        let entry = state.table.remove_at(index);
+        state.expires -= u32::from(entry.expires_at_ms().is_some());
+        if entry.total_bytes() < LARGE_BYTES {
+            return Some(entry);
+        }
+        self.scratch.garbage.push(entry);
+        None
+    }
+
+    /// Removes a key; answers whether it existed.
+    pub fn delete(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) -> bool {
+        let Some((lock, index)) = self.find(key) else { return false };
+        self.take_at(lock, index);
+        self.record(key, Change::Delete, class, event);
+        true
+    }
+
+    /// Copies the entry of `from` for the key `to`.
+    pub fn copy_of(&mut self, from: Key<'_>, to: &[u8]) -> Option<Entry> {
+        let (lock, index) = self.find(from)?;
+        let entry = self.locks[lock].guard.table.at(index);
+        Some(entry.renamed(to, entry.expires_at_ms()))
+    }
+
+    /// An event that is no change of its own.
+    pub fn event(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) {
+        if self.space.notify_flags().contains(class) {
+            self.push_effect(key, 0, Change::None, class, event);
+        }
+    }
+
+    /// Notes a write: always counted, recorded as an effect only where somebody listens.
+    #[inline]
+    fn record(&mut self, key: Key<'_>, change: Change, class: NotifyFlags, event: &'static str) {
+        let state = self.state(key);
+        state.version += 1;
+        let version = state.version;
+        self.scratch.counts.changes += 1;
+        if self.space.notify.load(Relaxed) != 0 || !self.space.watchers.is_empty() {
+            self.push_effect(key, version, change, class, event);
+        }
+    }
+
+    #[cold]
+    fn push_effect(
+        &mut self,
+        key: Key<'_>,
+        version: u64,
+        change: Change,
+        class: NotifyFlags,
+        event: &'static str,
+    ) {
+        let Key { database, name, .. } = key;
+        self.scratch.effects.push(Effect { database, key: name.into(), version, change, class, event });
+    }
+
+    /// Releases the locks, then hands on what was written and frees what was large.
+    #[inline]
+    pub fn settle(self) {
+        let Access { space, scratch, locks, .. } = self;
+        drop(locks);
+        if !scratch.effects.is_empty() || !scratch.garbage.is_empty() {
+            space.deliver(scratch);
+        }
+    }
+}
+
+impl Keyspace {
+    /// Hands effects to whoever listens, and large entries to the reclaimer. No lock is held.
+    #[cold]
+    pub(super) fn deliver(&self, scratch: &mut Scratch) {
+        let effects = std::mem::take(&mut scratch.effects);
+        for effect in effects.iter().filter(|effect| effect.change != Change::None) {
+            match effect.change {
+                Change::Flush => self.watchers.touch_database(effect.database),
+                _ => self.watchers.touch(effect.database, &effect.key),
+            }
+        }
+        self.notify(&effects);
+        scratch.effects = effects;
+        scratch.effects.clear();
+        if !scratch.garbage.is_empty() {
+            self.reclaimer().free(Garbage::Entries(std::mem::take(&mut scratch.garbage)));
+        }
+    }
+
+    /// Records an effect that no [`Access`] made.
+    pub(super) fn push_effect(&self, scratch: &mut Scratch, effect: Effect) {
+        scratch.counts.changes += 1;
+        if self.notify.load(Relaxed) != 0 || !self.watchers.is_empty() {
+            scratch.effects.push(effect);
+        }
+    }
+}

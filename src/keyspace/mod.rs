@@ -1,0 +1,179 @@
+//! The keys: prepare -> (handler) -> settle.
+//!
+//! [`Keyspace::prepare`] locks the shards of a command's keys and gives an [`Access`]; the handler reads
+//! and edits through it; [`Access::settle`] releases the locks and hands what was written, as
+//! [`Effect`]s, to keyspace notifications and WATCH. This is the only layer that knows all tiers.
+
+mod access;
+mod effect;
+mod evict;
+mod expire;
+mod notify;
+mod reclaim;
+mod scan;
+mod watch;
+
+pub use access::{Access, Expiry, Key, Lookup};
+pub use effect::{Change, Effect};
+pub use evict::OutOfMemory;
+pub use reclaim::Reclaimer;
+pub use watch::Watchers;
+
+use crate::config::NotifyFlags;
+use crate::memory::access::AccessMode;
+use crate::memory::eviction::Hand;
+use crate::memory::{Database, Entry, KeyHash};
+use crate::pubsub::PubSub;
+use parking_lot::Mutex;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+/// Counts of what happened to keys; a worker adds its own up and flushes them after each batch.
+#[derive(Default, Clone, Copy, Debug)]
+pub struct Counts {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys removed because they were due.
+    pub expired: u64,
+    /// Keys removed because memory was short.
+    pub evicted: u64,
+    /// Writes.
+    pub changes: u64,
+}
+
+/// What one worker needs to use the keyspace, kept between commands.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What the present command wrote, if anybody cares.
+    effects: Vec<Effect>,
+    /// Large entries to free once the locks are released.
+    garbage: Vec<Entry>,
+    /// Counts since they were last taken.
+    pub counts: Counts,
+    random: u64,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let random = ahash::RandomState::new().hash_one(0) | 1;
+        Scratch { effects: Vec::new(), garbage: Vec::new(), counts: Counts::default(), random }
+    }
+}
+
+impl Scratch {
+    /// The next number of a xorshift generator: fast, and only used where nobody gains by guessing.
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+}
+
+/// All databases.
+pub struct Keyspace {
+    databases: Box<[OnceLock<Database>]>,
+    shards: usize,
+    hasher: ahash::RandomState,
+    hand: Mutex<Hand>,
+    reclaimer: Reclaimer,
+    pubsub: Arc<PubSub>,
+    watchers: Watchers,
+    notify: AtomicU32,
+    access_lfu: AtomicBool,
+    access_factors: [AtomicU32; 2],
+    /// Keys that are due stay for now: DEBUG SET-ACTIVE-EXPIRE 0.
+    pub active_expire_off: AtomicBool,
+    /// Nothing expires or is evicted while clients are paused.
+    pub paused: AtomicBool,
+}
+
+impl Keyspace {
+    /// An empty keyspace of `databases` databases with `shards` shards each.
+    pub fn new(databases: usize, shards: usize, pubsub: Arc<PubSub>) -> Keyspace {
+        Keyspace {
+            databases: (0..databases).map(|_| OnceLock::new()).collect(),
+            shards,
+            hasher: ahash::RandomState::new(),
+            hand: Mutex::default(),
+            reclaimer: Reclaimer::start(),
+            pubsub,
+            watchers: Watchers::default(),
+            notify: AtomicU32::new(0),
+            access_lfu: AtomicBool::new(false),
+            access_factors: [AtomicU32::new(10), AtomicU32::new(1)],
+            active_expire_off: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+        }
+    }
+
+    /// How many databases there may be.
+    pub fn database_count(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// A database, made by its first use.
+    ///
+    /// # Panics
+    /// When there is no such number: callers check it against [`Self::database_count`].
+    pub fn database(&self, number: usize) -> &Database {
+        self.databases[number].get_or_init(|| Database::new(self.shards))
+    }
+
+    /// The databases that were ever used.
+    pub fn databases_in_use(&self) -> Vec<(usize, &Database)> {
+        self.databases.iter().enumerate().filter_map(|(number, database)| Some((number, database.get()?))).collect()
+    }
+
+    /// The keyed hash of a key.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        KeyHash(hasher.finish())
+    }
+
+    /// A key of a database, hashed.
+    #[inline]
+    pub fn key<'k>(&self, database: usize, name: &'k [u8]) -> Key<'k> {
+        Key { database, name, hash: self.hash(name) }
+    }
+
+    /// Where freed memory goes.
+    pub fn reclaimer(&self) -> &Reclaimer {
+        &self.reclaimer
+    }
+
+    /// Who watches keys.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// Which notifications are wanted (`notify-keyspace-events`).
+    pub fn set_notify(&self, flags: NotifyFlags) {
+        self.notify.store(flags.bits(), Relaxed);
+    }
+
+    fn notify_flags(&self) -> NotifyFlags {
+        NotifyFlags::from_bits_truncate(self.notify.load(Relaxed))
+    }
+
+    /// How uses of keys are noted.
+    pub fn set_access_mode(&self, mode: AccessMode) {
+        self.access_lfu.store(mode.lfu, Relaxed);
+        self.access_factors[0].store(mode.log_factor, Relaxed);
+        self.access_factors[1].store(mode.decay_minutes, Relaxed);
+    }
+
+    /// How uses of keys are noted.
+    pub fn access_mode(&self) -> AccessMode {
+        AccessMode {
+            lfu: self.access_lfu.load(Relaxed),
+            log_factor: self.access_factors[0].load(Relaxed),
+            decay_minutes: self.access_factors[1].load(Relaxed),
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! One key and its value in one allocation.
+//!
+//! ```text
+//! offset 0    header, 8 bytes, native endian
+//!             bits  0..4   kind of the value (see `Kind`)
+//!             bit   4      an expiry follows the header
+//!             bit   5      kept free: a disk location follows (second tier)
+//!             bit   6      the key is longer than 255 bytes: its length follows as u32
+//!             bit   7      the string was edited in place (OBJECT ENCODING says `raw`)
+//!             bits  8..16  length of the key
+//!             bits 16..40  length of an inline string
+//!             bits 40..64  access bits, see `access`
+//! then        expiry, i64 milliseconds of Unix time            (if bit 4)
+//! then        length of a long key, u32                        (if bit 6)
+//! then        the key
+//! then        the value: 8 bytes of an integer, the bytes of an inline string, or 8 bytes of a pointer
+//! ```
+//!
+//! Allocations are rounded up to the allocator's size classes, so that a value which still fits its
+//! class is overwritten in place. All pointer work is here, behind a safe face: an [`Entry`] owns its
+//! allocation, and every length in the header was written by this module.
+
+use crate::value::string::{NewString, StringRef};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+const KIND_MASK: u64 = 0xF;
+const HAS_EXPIRY: u64 = 1 << 4;
+const LONG_KEY: u64 = 1 << 6;
+const EDITED: u64 = 1 << 7;
+const KEY_LEN_SHIFT: u32 = 8;
+const VALUE_LEN_SHIFT: u32 = 16;
+const VALUE_LEN_MASK: u64 = 0xFF_FFFF;
+const ACCESS_SHIFT: u32 = 40;
+const ACCESS_MASK: u64 = 0xFF_FFFF << ACCESS_SHIFT;
+
+const HEADER_BYTES: usize = 8;
+const EXPIRY_BYTES: usize = 8;
+const LONG_KEY_BYTES: usize = 4;
+
+/// Alignment of every entry; the slot has no room for the four low bits of the address.
+pub const ENTRY_ALIGN: usize = 16;
+
+/// How the value is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum Kind {
+    Int = 0,
+    Inline = 1,
+    Shared = 2,
+}
+
+/// An owned key-value entry.
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: an entry owns its allocation and everything in it; the only shared part is an Arc<Vec<u8>>.
+unsafe impl Send for Entry {}
+// SAFETY: `&Entry` only reads; every writer takes `&mut Entry`.
+unsafe impl Sync for Entry {}
+
+/// Rounds a request up to the size class that jemalloc would use: multiples of 16 up to 128, then four
+/// classes in each doubling.
+pub fn size_class(bytes: usize) -> usize {
+    if bytes <= 128 {
+        return bytes.max(1).next_multiple_of(ENTRY_ALIGN);
+    }
+    let step = 1 << ((bytes - 1).ilog2() - 2);
+    bytes.next_multiple_of(step)
+}
+
+/// What an entry of this shape needs, before rounding.
+fn bytes_needed(key_len: usize, has_expiry: bool, payload_len: usize) -> usize {
+    let expiry = if has_expiry { EXPIRY_BYTES } else { 0 };
+    let long_key = if key_len > 255 { LONG_KEY_BYTES } else { 0 };
+    HEADER_BYTES + expiry + long_key + key_len + payload_len
+}
+
+fn kind_and_payload(value: &NewString<'_>) -> (Kind, usize) {
+    match value {
+        NewString::Int(_) => (Kind::Int, 8),
+        NewString::Inline(bytes) => (Kind::Inline, bytes.len()),
+        NewString::Shared(_) => (Kind::Shared, 8),
+    }
+}
+
+impl Entry {
+    /// A new entry. `expires_at_ms` is Unix time.
+    ///
+    /// # Panics
+    /// When an inline value is longer than 16 MiB or a key longer than 4 GiB, which the limits of the
+    /// protocol and of `NewString` rule out.
+    pub fn new(key: &[u8], value: NewString<'_>, expires_at_ms: Option<i64>) -> Entry {
+        let (_, payload_len) = kind_and_payload(&value);
+        let bytes = size_class(bytes_needed(key.len(), expires_at_ms.is_some(), payload_len));
+        let mut entry = Entry::allocate(bytes);
+        let mut header = 0;
+        if expires_at_ms.is_some() {
+            header |= HAS_EXPIRY;
+        }
+        if key.len() > 255 {
+            header |= LONG_KEY;
+        } else {
+            header |= (key.len() as u64) << KEY_LEN_SHIFT;
+        }
+        entry.set_header(header);
+        if let Some(at) = expires_at_ms {
+            entry.write_expiry(at);
+        }
+        if key.len() > 255 {
+            let len = u32::try_from(key.len()).expect("a key is under 4 GiB");
+            let offset = entry.key_offset() - LONG_KEY_BYTES;
+            // SAFETY: `bytes_needed` counted these four bytes; the write needs no alignment.
+            unsafe { entry.at(offset).cast::<u32>().write_unaligned(len) };
+        }
+        // SAFETY: the key's bytes were counted, start at `key_offset`, and the allocation is new.
+        unsafe { ptr::copy_nonoverlapping(key.as_ptr(), entry.at(entry.key_offset()), key.len()) };
+        entry.write_value(value);
+        entry
+    }
+
+    fn allocate(bytes: usize) -> Entry {
+        let layout = Layout::from_size_align(bytes, ENTRY_ALIGN).expect("an entry's size is in bounds");
+        // SAFETY: the layout is not of size zero: `size_class` returns at least 16.
+        let start = unsafe { alloc(layout) };
+        Entry(NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)))
+    }
+
+    /// Gives up ownership as an address whose four low bits are zero.
+    pub fn into_raw(self) -> NonNull<u8> {
+        let start = self.0;
+        std::mem::forget(self);
+        start
+    }
+
+    /// Takes ownership back.
+    ///
+    /// # Safety
+    /// `start` must come from [`Entry::into_raw`] and be owned by nobody else.
+    pub unsafe fn from_raw(start: NonNull<u8>) -> Entry {
+        Entry(start)
+    }
+
+    fn at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: every caller's offset lies inside the allocation, by the lengths in the header.
+        unsafe { self.0.as_ptr().add(offset) }
+    }
+
+    fn header(&self) -> u64 {
+        // SAFETY: the first eight bytes are the header, initialised by `new`, aligned to 16.
+        unsafe { self.0.as_ptr().cast::<u64>().read() }
+    }
+
+    fn set_header(&mut self, header: u64) {
+        // SAFETY: as in `header`; `&mut self` excludes readers.
+        unsafe { self.0.as_ptr().cast::<u64>().write(header) };
+    }
+
+    fn kind(&self) -> Kind {
+        match self.header() & KIND_MASK {
+            0 => Kind::Int,
+            1 => Kind::Inline,
+            _ => Kind::Shared,
+        }
+    }
+
+    fn has_expiry(&self) -> bool {
+        self.header() & HAS_EXPIRY != 0
+    }
+
+    fn key_offset(&self) -> usize {
+        let header = self.header();
+        let expiry = if header & HAS_EXPIRY != 0 { EXPIRY_BYTES } else { 0 };
+        let long_key = if header & LONG_KEY != 0 { LONG_KEY_BYTES } else { 0 };
+        HEADER_BYTES + expiry + long_key
+    }
+
+    fn key_len(&self) -> usize {
+        let header = self.header();
+        if header & LONG_KEY == 0 {
+            return (header >> KEY_LEN_SHIFT) as usize & 0xFF;
+        }
+        // SAFETY: with LONG_KEY the four bytes before the key hold its length.
+        unsafe { self.at(self.key_offset() - LONG_KEY_BYTES).cast::<u32>().read_unaligned() as usize }
+    }
+
+    fn payload_len(&self) -> usize {
+        match self.kind() {
+            Kind::Int | Kind::Shared => 8,
+            Kind::Inline => ((self.header() >> VALUE_LEN_SHIFT) & VALUE_LEN_MASK) as usize,
+        }
+    }
+
+    fn payload_offset(&self) -> usize {
+        self.key_offset() + self.key_len()
+    }
+
+    /// The bytes of the entry's own allocation.
+    pub fn allocated_bytes(&self) -> usize {
+        size_class(bytes_needed(self.key_len(), self.has_expiry(), self.payload_len()))
+    }
+
+    /// The bytes of the entry and of what it points to.
+    pub fn total_bytes(&self) -> usize {
+        let shared = match self.string() {
+            StringRef::Shared(bytes) => bytes.capacity() + size_of::<Vec<u8>>() + 16,
+            _ => 0,
+        };
+        self.allocated_bytes() + shared
+    }
+
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        // SAFETY: `key_len` bytes at `key_offset` were written by `new`.
+        unsafe { std::slice::from_raw_parts(self.at(self.key_offset()), self.key_len()) }
+    }
+
+    /// The string value.
+    pub fn string(&self) -> StringRef<'_> {
+        let start = self.at(self.payload_offset());
+        match self.kind() {
+            // SAFETY: an Int payload is eight bytes of an i64.
+            Kind::Int => StringRef::Int(unsafe { start.cast::<i64>().read_unaligned() }),
+            Kind::Inline => {
+                // SAFETY: an Inline payload is `payload_len` initialised bytes.
+                StringRef::Inline(unsafe { std::slice::from_raw_parts(start, self.payload_len()) })
+            }
+            // SAFETY: a Shared payload holds a leaked `Box<Arc>`'s pointer, freed only with `&mut self`.
+            Kind::Shared => StringRef::Shared(unsafe { &*self.shared_box() }),
+        }
+    }
+
+    /// The pointer in a Shared payload. It points to a boxed `Arc`, so that readers can borrow the Arc.
+    fn shared_box(&self) -> *mut Arc<Vec<u8>> {
+        // SAFETY: only called for Shared payloads, which are eight bytes of this pointer.
+        unsafe { self.at(self.payload_offset()).cast::<*mut Arc<Vec<u8>>>().read_unaligned() }
+    }
+
+    /// The bytes of a shared string for editing in place; `None` for the other kinds, and copied first
+    /// where a reply still holds them.
+    pub fn shared_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if self.kind() != Kind::Shared {
+            return None;
+        }
+        self.set_header(self.header() | EDITED);
+        // SAFETY: the kind was checked, and `&mut self` makes this the only reference to the box.
+        Some(Arc::make_mut(unsafe { &mut *self.shared_box() }))
+    }
+
+    /// Marks a string as edited in place.
+    pub fn mark_edited(&mut self) {
+        self.set_header(self.header() | EDITED);
+    }
+
+    /// Whether the string was edited in place since it was set.
+    pub fn is_edited(&self) -> bool {
+        self.header() & EDITED != 0
+    }
+
+    /// When the key expires, in milliseconds of Unix time.
+    pub fn expires_at_ms(&self) -> Option<i64> {
+        // SAFETY: with HAS_EXPIRY the eight bytes after the header are an i64, aligned to 8.
+        self.has_expiry().then(|| unsafe { self.at(HEADER_BYTES).cast::<i64>().read() })
+    }
+
+    fn write_expiry(&mut self, at_ms: i64) {
+        // SAFETY: only called when HAS_EXPIRY is set, which reserves these eight aligned bytes.
+        unsafe { self.at(HEADER_BYTES).cast::<i64>().write(at_ms) };
+    }
+
+    /// The 24 access bits; their meaning is `access`'s.
+    pub fn access_bits(&self) -> u32 {
+        (self.header() >> ACCESS_SHIFT) as u32
+    }
+
+    /// Sets the 24 access bits.
+    pub fn set_access_bits(&mut self, bits: u32) {
+        self.set_header(self.header() & !ACCESS_MASK | (u64::from(bits) << ACCESS_SHIFT));
+    }
+
+    /// Writes kind, length and payload. The old payload, if any, must have been released.
+    fn write_value(&mut self, value: NewString<'_>) {
+        let (kind, payload_len) = kind_and_payload(&value);
+        let mut header = self.header() & !(KIND_MASK | EDITED | (VALUE_LEN_MASK << VALUE_LEN_SHIFT));
+        header |= kind as u64;
+        if kind == Kind::Inline {
+            assert!(payload_len as u64 <= VALUE_LEN_MASK, "inline strings are short");
+            header |= (payload_len as u64) << VALUE_LEN_SHIFT;
+        }
+        self.set_header(header);
+        let start = self.at(self.payload_offset());
+        // SAFETY: the allocation has room for `payload_len` bytes after the key: `new` and
+        // `overwrite` sized it with `bytes_needed` of this very value.
+        unsafe {
+            match value {
+                NewString::Int(int) => start.cast::<i64>().write_unaligned(int),
+                NewString::Inline(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()),
+                NewString::Shared(bytes) => {
+                    let boxed = Box::into_raw(Box::new(bytes));
+                    start.cast::<*mut Arc<Vec<u8>>>().write_unaligned(boxed);
+                }
+            }
+        }
+    }
+
+    /// Drops what the payload owns; the payload is invalid afterwards.
+    fn release_payload(&mut self) {
+        if self.kind() == Kind::Shared {
+            // SAFETY: the box was leaked by `write_value` and is taken back exactly once.
+            drop(unsafe { Box::from_raw(self.shared_box()) });
+        }
+    }
+
+    /// Replaces value and expiry, in place where the size class allows; the access bits stay.
+    pub fn overwrite(&mut self, value: NewString<'_>, expires_at_ms: Option<i64>) {
+        let (_, payload_len) = kind_and_payload(&value);
+        let needed = bytes_needed(self.key_len(), expires_at_ms.is_some(), payload_len);
+        if size_class(needed) != self.allocated_bytes() {
+            let mut new = Entry::new(self.key(), value, expires_at_ms);
+            new.set_access_bits(self.access_bits());
+            *self = new;
+            return;
+        }
+        self.release_payload();
+        self.move_key_for(expires_at_ms);
+        self.write_value(value);
+    }
+
+    /// Sets the header's expiry flag and the expiry, moving the key where the flag changes. The payload
+    /// is left behind: the caller writes or moves it.
+    fn move_key_for(&mut self, expires_at_ms: Option<i64>) {
+        if self.has_expiry() != expires_at_ms.is_some() {
+            let long_key = if self.header() & LONG_KEY != 0 { LONG_KEY_BYTES } else { 0 };
+            let (from, bytes) = (self.key_offset() - long_key, self.key_len() + long_key);
+            self.set_header(self.header() ^ HAS_EXPIRY);
+            let to = self.key_offset() - long_key;
+            // SAFETY: both ranges lie inside the allocation, which fits the larger form by the
+            // caller's check of the size class; `copy` allows the overlap.
+            unsafe { ptr::copy(self.at(from), self.at(to), bytes) };
+        }
+        if let Some(at) = expires_at_ms {
+            self.write_expiry(at);
+        }
+    }
+
+    /// Sets, moves or removes the expiry; value and access bits stay.
+    pub fn set_expiry(&mut self, expires_at_ms: Option<i64>) {
+        if self.has_expiry() == expires_at_ms.is_some() {
+            if let Some(at) = expires_at_ms {
+                self.write_expiry(at);
+            }
+            return;
+        }
+        let edited = self.header() & EDITED;
+        let mut new = match self.string() {
+            StringRef::Int(int) => Entry::new(self.key(), NewString::Int(int), expires_at_ms),
+            StringRef::Inline(bytes) => Entry::new(self.key(), NewString::Inline(bytes), expires_at_ms),
+            StringRef::Shared(bytes) => {
+                Entry::new(self.key(), NewString::Shared(Arc::clone(bytes)), expires_at_ms)
+            }
+        };
+        new.set_access_bits(self.access_bits());
+        new.set_header(new.header() | edited);
+        *self = new;
+    }
+
+    /// Replaces an integer by another.
+    ///
+    /// # Panics
+    /// When the value is no integer.
+    pub fn set_int(&mut self, int: i64) {
+        assert!(self.kind() == Kind::Int, "only an integer is counted up");
+        // SAFETY: an Int payload is eight bytes of an i64.
+        unsafe { self.at(self.payload_offset()).cast::<i64>().write_unaligned(int) };
+    }
+
+    /// The same value under another key.
+    pub fn renamed(&self, key: &[u8], expires_at_ms: Option<i64>) -> Entry {
+        let value = match self.string() {
+            StringRef::Int(int) => NewString::Int(int),
+            StringRef::Inline(bytes) => NewString::Inline(bytes),
+            StringRef::Shared(bytes) => NewString::Shared(Arc::clone(bytes)),
+        };
+        let mut new = Entry::new(key, value, expires_at_ms);
+        new.set_header(new.header() | (self.header() & EDITED));
+        new.set_access_bits(self.access_bits());
+        new
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let layout =
+            Layout::from_size_align(self.allocated_bytes(), ENTRY_ALIGN).expect("it was allocated with it");
+        self.release_payload();
+        // SAFETY: allocated by `allocate` with this layout: size classes are stable under every edit.
+        unsafe { dealloc(self.0.as_ptr(), layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(entry: &Entry) -> Vec<u8> {
+        entry.string().to_vec()
+    }
+
+    #[test]
+    fn every_shape_reads_back_what_was_written() {
+        for key_len in [0, 1, 16, 255, 256, 70_000] {
+            let key = vec![b'k'; key_len];
+            for value_len in [0, 1, 8, 64, 100, 16_384, 16_385, 100_000] {
+                let value = vec![b'v'; value_len];
+                for expiry in [None, Some(i64::MIN), Some(1_700_000_000_000)] {
+                    let mut entry = Entry::new(&key, NewString::encode(&value), expiry);
+                    assert_eq!((entry.key(), entry.expires_at_ms()), (&key[..], expiry));
+                    assert_eq!(text(&entry), value);
+                    entry.set_access_bits(0xABCDEF);
+                    entry.set_expiry(Some(5));
+                    assert_eq!((entry.key(), entry.expires_at_ms()), (&key[..], Some(5)));
+                    entry.set_expiry(None);
+                    assert_eq!((text(&entry), entry.access_bits()), (value.clone(), 0xABCDEF));
+                    entry.overwrite(NewString::encode(b"-12"), Some(9));
+                    assert_eq!(entry.string(), StringRef::Int(-12));
+                    entry.overwrite(NewString::encode(&value), None);
+                    assert_eq!((text(&entry), entry.key()), (value.clone(), &key[..]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_string_outlives_its_overwriting() {
+        let mut entry = Entry::new(b"k", NewString::encode(&vec![7; 50_000]), None);
+        let StringRef::Shared(held) = entry.string() else { panic!("long strings are shared") };
+        let held = Arc::clone(held);
+        entry.shared_mut().expect("it is shared").push(8);
+        assert_eq!((held.len(), entry.string().len()), (50_000, 50_001));
+        entry.overwrite(NewString::encode(b"x"), None);
+        assert_eq!(held.len(), 50_000);
+    }
+
+    #[test]
+    fn size_classes_are_those_of_jemalloc() {
+        for (bytes, class) in [(1, 16), (16, 16), (17, 32), (129, 160), (160, 160), (257, 320), (4097, 5120)] {
+            assert_eq!(size_class(bytes), class, "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Databases and their shards: each shard is a table, a wheel and a version counter behind one lock.
+//!
+//! Lock order: databases by number, then shards by index, always ascending. No lock is held across an
+//! await, and nothing is sent, published or freed in bulk while one is held.
+
+use super::slot::{POSITION_BITS, Slot, prefetch};
+use super::table::Table;
+use super::wheel::Wheel;
+use parking_lot::{Mutex, MutexGuard};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering::Relaxed};
+
+/// The keyed hash of a key: its low bits choose the shard, its top 20 the position in hash order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyHash(pub u64);
+
+impl KeyHash {
+    /// The position in hash order within the shard, 20 bits.
+    pub fn position(self) -> u32 {
+        (self.0 >> (64 - POSITION_BITS)) as u32
+    }
+}
+
+/// What a shard's lock protects.
+#[derive(Default)]
+pub struct ShardState {
+    /// The keys.
+    pub table: Table,
+    /// Deadlines of the keys that expire; made by the first of them.
+    wheel: Option<Box<Wheel>>,
+    /// How many keys of the table expire.
+    pub expires: u32,
+    /// Grows with every write to the shard.
+    pub version: u64,
+}
+
+impl ShardState {
+    /// Files a deadline that has no earlier item in the wheel.
+    pub fn file_expiry(&mut self, position: u32, deadline_ms: i64, now_ms: i64) {
+        self.wheel.get_or_insert_default().file(position, deadline_ms, now_ms);
+    }
+
+    /// The wheel, where any key ever expired.
+    pub fn wheel_mut(&mut self) -> Option<&mut Wheel> {
+        self.wheel.as_deref_mut()
+    }
+
+    /// The bytes of slots and wheel.
+    pub fn overhead_bytes(&self) -> usize {
+        self.table.slot_bytes() + self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+    }
+
+    fn next_due_ms(&self) -> i64 {
+        self.wheel.as_ref().map_or(i64::MAX, |wheel| wheel.next_due_ms())
+    }
+}
+
+/// A locked part of a database, with hints that are read without the lock.
+#[repr(align(128))]
+pub struct Shard {
+    /// Where the slots were when the lock was last released; only ever prefetched.
+    slots_hint: AtomicPtr<Slot>,
+    capacity_hint: AtomicU32,
+    /// When the wheel comes up next, Unix milliseconds.
+    next_due_ms: AtomicI64,
+    state: Mutex<ShardState>,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Shard {
+            slots_hint: AtomicPtr::default(),
+            capacity_hint: AtomicU32::new(0),
+            next_due_ms: AtomicI64::new(i64::MAX),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Shard {
+    /// Locks the shard.
+    pub fn lock(&self) -> ShardGuard<'_> {
+        ShardGuard { shard: self, state: self.state.lock() }
+    }
+
+    /// When the wheel comes up next, Unix milliseconds; `i64::MAX` for never.
+    pub fn next_due_ms(&self) -> i64 {
+        self.next_due_ms.load(Relaxed)
+    }
+
+    /// Asks the processor for the slots where `hash` would be.
+    pub fn prefetch_slots(&self, hash: KeyHash) {
+        let capacity = self.capacity_hint.load(Relaxed);
+        let home = (u64::from(hash.position()) * u64::from(capacity)) >> POSITION_BITS;
+        prefetch(self.slots_hint.load(Relaxed).wrapping_add(home as usize).cast());
+    }
+
+    /// Asks the processor for the entry of `hash`; skipped where the lock is not free.
+    pub fn prefetch_entry(&self, hash: KeyHash) {
+        if let Some(state) = self.state.try_lock() {
+            state.table.prefetch(hash.position());
+        }
+    }
+}
+
+/// A locked shard.
+pub struct ShardGuard<'a> {
+    shard: &'a Shard,
+    state: MutexGuard<'a, ShardState>,
+}
+
+impl Deref for ShardGuard<'_> {
+    type Target = ShardState;
+    fn deref(&self) -> &ShardState {
+        &self.state
+    }
+}
+
+impl DerefMut for ShardGuard<'_> {
+    fn deref_mut(&mut self) -> &mut ShardState {
+        &mut self.state
+    }
+}
+
+impl Drop for ShardGuard<'_> {
+    fn drop(&mut self) {
+        let slots = self.state.table.slots_ptr().cast_mut();
+        if self.shard.slots_hint.load(Relaxed) != slots {
+            self.shard.slots_hint.store(slots, Relaxed);
+            self.shard.capacity_hint.store(self.state.table.capacity(), Relaxed);
+        }
+        let due = self.state.next_due_ms();
+        if self.shard.next_due_ms.load(Relaxed) != due {
+            self.shard.next_due_ms.store(due, Relaxed);
+        }
+    }
+}
+
+/// One of the numbered databases.
+pub struct Database {
+    shards: Box<[Shard]>,
+}
+
+impl Database {
+    /// An empty database; `shards` is a power of two.
+    pub fn new(shards: usize) -> Database {
+        assert!(shards.is_power_of_two(), "the shard is chosen by a mask");
+        Database { shards: (0..shards).map(|_| Shard::default()).collect() }
+    }
+
+    /// All shards, in lock order.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// Which shard has the keys of this hash.
+    pub fn shard_index(&self, hash: KeyHash) -> usize {
+        hash.0 as usize & (self.shards.len() - 1)
+    }
+
+    /// The shard that has the keys of this hash.
+    pub fn shard_of(&self, hash: KeyHash) -> &Shard {
+        &self.shards[self.shard_index(hash)]
+    }
+
+    /// Locks every shard, in order.
+    pub fn lock_all(&self) -> Vec<ShardGuard<'_>> {
+        self.shards.iter().map(Shard::lock).collect()
+    }
+
+    /// The number of keys, those included that are due and not yet removed.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().table.len()).sum()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().table.is_empty())
+    }
+}

@@ -1,0 +1,160 @@
+//! How much memory is in use, and how much of it counts against `maxmemory`.
+//!
+//! Two figures, both measured, neither a sum kept by hand that could drift:
+//!
+//! - *allocated*: the allocator counts for each thread what it allocated and freed. A thread publishes
+//!   its own difference after each batch of requests, so the total is at most a batch old.
+//! - *overhead*: anonymous resident memory beyond that (fragmentation, freed pages not yet given back),
+//!   above what the process had at its start. Sampled ten times a second by [`sample`].
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use tikv_jemalloc_ctl::{epoch, raw, stats, thread};
+
+/// The published differences of all threads.
+static PUBLISHED: AtomicI64 = AtomicI64::new(0);
+/// What threads allocated without publishing, found by [`sample`].
+static UNPUBLISHED: AtomicI64 = AtomicI64::new(0);
+/// Resident bytes beyond the allocated ones and beyond [`BASELINE`].
+static OVERHEAD: AtomicI64 = AtomicI64::new(0);
+/// Anonymous resident bytes beyond the allocated ones at the start.
+static BASELINE: AtomicI64 = AtomicI64::new(0);
+/// The largest total that [`sample`] saw.
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
+struct ThreadCounters {
+    allocated: thread::ThreadLocal<u64>,
+    freed: thread::ThreadLocal<u64>,
+    published: Cell<i64>,
+}
+
+thread_local! {
+    static COUNTERS: Option<ThreadCounters> = {
+        let allocated = thread::allocatedp::read().ok();
+        let freed = thread::deallocatedp::read().ok();
+        allocated.zip(freed).map(|(allocated, freed)| ThreadCounters { allocated, freed, published: Cell::new(0) })
+    };
+}
+
+/// Adds what this thread allocated and freed since the last call to the total.
+pub fn publish() {
+    COUNTERS.with(|counters| {
+        if let Some(counters) = counters {
+            let now = counters.allocated.get() as i64 - counters.freed.get() as i64;
+            let change = now - counters.published.replace(now);
+            if change != 0 {
+                PUBLISHED.fetch_add(change, Relaxed);
+            }
+        }
+    });
+}
+
+/// Allocated bytes of the process.
+pub fn allocated_bytes() -> usize {
+    (PUBLISHED.load(Relaxed) + UNPUBLISHED.load(Relaxed)).max(0) as usize
+}
+
+/// The largest figure of [`allocated_bytes`] that was sampled.
+pub fn peak_bytes() -> usize {
+    (PEAK.load(Relaxed).max(0) as usize).max(allocated_bytes())
+}
+
+/// How many bytes too much there are for `maxmemory`; `None` where there is room.
+///
+/// The overhead counts for at most half of `maxmemory`: giving up still more keys would not bring pages
+/// back that other keys hold on to.
+pub fn excess_bytes(maxmemory: u64) -> Option<usize> {
+    let overhead = (OVERHEAD.load(Relaxed).max(0) as u64).min(maxmemory / 2);
+    let used = allocated_bytes() as u64 + overhead;
+    (used > maxmemory).then(|| (used - maxmemory) as usize)
+}
+
+/// A line of /proc/self/status that holds KiB, in bytes.
+fn status_bytes(field: &str) -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
+    line.split_ascii_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
+}
+
+/// Resident bytes of the process, mapped files included.
+pub fn resident_bytes() -> usize {
+    status_bytes("VmRSS:").unwrap_or(0)
+}
+
+/// What the allocator says of itself, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocatorStats {
+    /// In live allocations.
+    pub allocated: usize,
+    /// In pages that hold live allocations.
+    pub active: usize,
+    /// In all resident pages.
+    pub resident: usize,
+}
+
+/// Asks the allocator.
+pub fn allocator_stats() -> AllocatorStats {
+    // Errors mean an allocator built without statistics: all zero then.
+    let _ = epoch::advance();
+    AllocatorStats {
+        allocated: stats::allocated::read().unwrap_or(0),
+        active: stats::active::read().unwrap_or(0),
+        resident: stats::resident::read().unwrap_or(0),
+    }
+}
+
+/// Notes what the process has before there is any data; called once, at the start.
+pub fn note_start() {
+    publish();
+    let anonymous = status_bytes("RssAnon:").unwrap_or(0) as i64;
+    let allocated = allocator_stats().allocated as i64;
+    UNPUBLISHED.store(allocated - PUBLISHED.load(Relaxed), Relaxed);
+    BASELINE.store((anonymous - allocated).max(0), Relaxed);
+}
+
+/// Measures again. Gives freed pages back when they are many for this `maxmemory` (0: not bounded).
+pub fn sample(maxmemory: u64) {
+    publish();
+    let published = PUBLISHED.load(Relaxed);
+    let allocated = allocator_stats().allocated as i64;
+    UNPUBLISHED.store(allocated - published, Relaxed);
+    PEAK.fetch_max(allocated, Relaxed);
+    let overhead = || {
+        let anonymous = status_bytes("RssAnon:").unwrap_or(0) as i64;
+        anonymous - allocated - BASELINE.load(Relaxed)
+    };
+    let mut beyond = overhead();
+    if maxmemory > 0 && beyond > maxmemory as i64 / 16 {
+        purge();
+        beyond = overhead();
+    }
+    OVERHEAD.store(beyond, Relaxed);
+}
+
+/// Gives all freed pages back to the kernel.
+pub fn purge() {
+    // 4096 is MALLCTL_ARENAS_ALL. An error leaves the pages to decay by themselves.
+    let _ = call(b"arena.4096.purge\0");
+}
+
+fn call(name: &[u8]) -> Result<(), tikv_jemalloc_ctl::Error> {
+    // SAFETY: a control without input and output: the unit type has no bytes to get wrong.
+    unsafe { raw::write(name, ()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_allocation_is_seen_once_published() {
+        publish();
+        let before = allocated_bytes();
+        let held = vec![1_u8; 64 << 20];
+        publish();
+        assert!(allocated_bytes() >= before + (60 << 20));
+        drop(held);
+        publish();
+        assert!(allocated_bytes() < before + (30 << 20));
+    }
+}

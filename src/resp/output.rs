@@ -1,0 +1,168 @@
+//! What is to be sent to a client: bytes, and long values that are sent from where they are.
+
+use bytes::Bytes;
+use std::io::IoSlice;
+
+/// Values from this length on are not copied into the buffer.
+pub const SHARE_BYTES_MIN: usize = 16 * 1024;
+/// How many pieces one write takes.
+pub const SLICES_MAX: usize = 64;
+
+/// An output buffer. Positions count all bytes, those of shared values included.
+#[derive(Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    /// Shared values, each with the offset in `bytes` that it comes before.
+    shared: Vec<(usize, Bytes)>,
+    shared_len: usize,
+}
+
+/// A place to which the output can be cut back.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    bytes: usize,
+    shared: usize,
+}
+
+impl Output {
+    /// The number of bytes to send.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.shared_len
+    }
+
+    /// Whether nothing is to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory that the buffer itself takes, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.shared.capacity() * size_of::<(usize, Bytes)>()
+    }
+
+    /// Appends a copy of `bytes`.
+    #[inline]
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The buffer to append to.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Appends a value without copying it where it is long enough to be worth it.
+    pub fn share(&mut self, value: Bytes) {
+        if value.len() < SHARE_BYTES_MIN {
+            self.extend(&value);
+            return;
+        }
+        self.shared_len += value.len();
+        self.shared.push((self.bytes.len(), value));
+    }
+
+    /// The present end.
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), shared: self.shared.len() }
+    }
+
+    /// Drops what came after `mark`.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.shared_len -= self.shared.drain(mark.shared..).map(|(_, value)| value.len()).sum::<usize>();
+    }
+
+    /// Takes out what came after `mark` as one piece of bytes.
+    pub fn split_off(&mut self, mark: Mark) -> Output {
+        let mut tail = Output { bytes: self.bytes.split_off(mark.bytes), ..Output::default() };
+        for (offset, value) in self.shared.drain(mark.shared..) {
+            self.shared_len -= value.len();
+            tail.shared_len += value.len();
+            tail.shared.push((offset - mark.bytes, value));
+        }
+        tail
+    }
+
+    /// Empties the buffer; its memory stays, up to `keep_bytes`.
+    pub fn clear(&mut self, keep_bytes: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(keep_bytes);
+        self.shared.clear();
+        self.shared_len = 0;
+    }
+
+    /// The pieces from position `from` on; returns how many of `slices` were filled.
+    pub fn slices<'a>(&'a self, from: usize, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let (mut filled, mut skip, mut offset) = (0, from, 0);
+        let mut push = |piece: &'a [u8]| {
+            if skip >= piece.len() {
+                skip -= piece.len();
+            } else if filled < SLICES_MAX {
+                slices[filled] = IoSlice::new(&piece[skip..]);
+                (filled, skip) = (filled + 1, 0);
+            }
+        };
+        for (before, value) in &self.shared {
+            push(&self.bytes[offset..*before]);
+            push(value);
+            offset = *before;
+        }
+        push(&self.bytes[offset..]);
+        filled
+    }
+
+    /// Moves what comes at and after position `from` of `other` to the end of this, and empties `other`.
+    pub fn append_from(&mut self, other: &mut Output, from: usize, keep_bytes: usize) {
+        let (mut skip, mut offset) = (from, 0);
+        for (before, value) in std::mem::take(&mut other.shared) {
+            let piece = &other.bytes[offset..before];
+            self.bytes.extend_from_slice(&piece[skip.min(piece.len())..]);
+            skip = skip.saturating_sub(piece.len());
+            let value_skip = skip.min(value.len());
+            skip -= value_skip;
+            if value_skip < value.len() {
+                self.shared_len += value.len() - value_skip;
+                self.shared.push((self.bytes.len(), value.slice(value_skip..)));
+            }
+            offset = before;
+        }
+        let piece = &other.bytes[offset..];
+        self.bytes.extend_from_slice(&piece[skip.min(piece.len())..]);
+        other.clear(keep_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn flat(output: &Output, from: usize) -> Vec<u8> {
+        let mut slices = [const { IoSlice::new(&[]) }; SLICES_MAX];
+        let count = output.slices(from, &mut slices);
+        slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn nothing_is_lost_or_reordered(pieces in proptest::collection::vec((any::<bool>(), 0usize..40_000), 0..8), from in any::<usize>()) {
+            let (mut output, mut model) = (Output::default(), Vec::new());
+            for (count, (shared, len)) in pieces.into_iter().enumerate() {
+                let bytes: Vec<u8> = (0..len).map(|i| (i * 7 + count) as u8).collect();
+                model.extend_from_slice(&bytes);
+                if shared { output.share(bytes.into()) } else { output.extend(&bytes) }
+            }
+            prop_assert_eq!(output.len(), model.len());
+            let from = from % (model.len() + 1);
+            prop_assert_eq!(flat(&output, from), &model[from..]);
+            let mut rest = Output::default();
+            rest.extend(b"ab");
+            rest.append_from(&mut output, from, 0);
+            prop_assert_eq!(&flat(&rest, 2), &model[from..]);
+            prop_assert!(output.is_empty());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The data structures behind the types of the protocol, and their compact forms.
+//!
+//! No protocol, no keys, no clock: a value does not know its own name, nor when it expires.
+
+pub mod lcs;
+pub mod string;
