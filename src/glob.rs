@@ -95,11 +95,7 @@ fn skip_stars(pattern: &[u8], mut p: usize) -> usize {
 }
 
 fn same<const NOCASE: bool>(a: u8, b: u8) -> bool {
-    if NOCASE {
-        a.eq_ignore_ascii_case(&b)
-    } else {
-        a == b
-    }
+    if NOCASE { a.eq_ignore_ascii_case(&b) } else { a == b }
 }
 
 /// Reads the class that starts behind its `[` at `p`; says whether `byte` is in it and where the pattern goes on.
@@ -133,11 +129,7 @@ fn class<const NOCASE: bool>(pattern: &[u8], mut p: usize, byte: u8) -> (bool, u
 /// swapped before they are folded to lower case.
 fn in_range<const NOCASE: bool>(first: u8, last: u8, byte: u8) -> bool {
     let fold = |byte: i8| {
-        if NOCASE {
-            byte.to_ascii_lowercase_signed()
-        } else {
-            byte
-        }
+        if NOCASE { byte.to_ascii_lowercase_signed() } else { byte }
     };
     let (first, last) = (first.cast_signed(), last.cast_signed());
     let (low, high) = (first.min(last), first.max(last));

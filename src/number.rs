@@ -25,11 +25,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         return None;
     }
     let magnitude = parse_digits(digits)?;
-    if negative {
-        0i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 /// Reads an unsigned integer as Redis reads SCAN cursors and stream IDs: canonical, or else as C's `strtoull` does
@@ -54,9 +50,7 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
     }
     digits.iter().try_fold(0u64, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
-        (digit <= 9)
-            .then(|| number.checked_mul(10)?.checked_add(u64::from(digit)))
-            .flatten()
+        (digit <= 9).then(|| number.checked_mul(10)?.checked_add(u64::from(digit))).flatten()
     })
 }
 
@@ -77,8 +71,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         b'0'..=b'9' | b'.' => {
             let number: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
             let significand = unsigned.split(|byte| matches!(byte, b'e' | b'E')).next()?;
-            let vanished =
-                number == 0.0 && significand.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+            let vanished = number == 0.0 && significand.iter().any(|byte| matches!(byte, b'1'..=b'9'));
             (number.is_finite() && !vanished).then(|| signed(number))
         }
         _ if is_infinity(unsigned) => Some(signed(f64::INFINITY)),
@@ -156,10 +149,7 @@ fn shortest_digits(number: f64) -> (smallvec::SmallVec<[u8; 24]>, i32) {
 }
 
 fn read_exponent(text: &[u8]) -> i32 {
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Writes `digits` x 10^`exponent` in Redis's choice of form.

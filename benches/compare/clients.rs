@@ -20,20 +20,15 @@ const REST: Duration = Duration::from_secs(5);
 
 /// Busy clients, with one worker and with two.
 pub fn many(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    for (threads, cores) in [
-        (1, vec![system::SERVER_CORE]),
-        (2, vec![system::LOAD_CORE, system::SERVER_CORE]),
-    ] {
+    for (threads, cores) in
+        [(1, vec![system::SERVER_CORE]), (2, vec![system::LOAD_CORE, system::SERVER_CORE])]
+    {
         report.section(&format!(
             "clients: {CLIENTS} connections, {PER_SECOND} GET a second offered, {threads} thread(s) a server on cores \
              {cores:?}, latency from when a request was due",
         ));
         let mut servers = Vec::new();
-        for template in options
-            .servers
-            .iter()
-            .filter(|template| threads == 1 || template.takes_threads())
-        {
+        for template in options.servers.iter().filter(|template| threads == 1 || template.takes_threads()) {
             servers.push(speed::start(template, threads, &cores, options)?);
         }
         let mut turns: Vec<Vec<Turn>> = servers.iter().map(|_| Vec::new()).collect();
@@ -45,23 +40,13 @@ pub fn many(options: &Options, report: &mut Report) -> Result<(), Failure> {
             }
         }
         let names = servers.iter().map(|server| server.name.clone());
-        let rows: Vec<(String, Figures)> = names
-            .zip(turns.iter().map(|turns| Figures::of(turns)))
-            .collect();
+        let rows: Vec<(String, Figures)> = names.zip(turns.iter().map(|turns| Figures::of(turns))).collect();
         report.table(&format!("GET, {CLIENTS} clients"), &rows);
-        let find = |wanted: &str| {
-            rows.iter()
-                .find(|(name, _)| name == wanted)
-                .map(|(_, figures)| figures)
-        };
+        let find = |wanted: &str| rows.iter().find(|(name, _)| name == wanted).map(|(_, figures)| figures);
         if let (Some(redis), Some(strata)) = (find("redis"), find("strata")) {
             let name = format!("{CLIENTS} clients, {threads} worker(s)");
             report.at_most(format!("errors, {name}"), strata.errors as f64, 0.0);
-            report.at_most(
-                format!("p99 to redis, {name}"),
-                strata.latency_us[1] / redis.latency_us[1],
-                1.0,
-            );
+            report.at_most(format!("p99 to redis, {name}"), strata.latency_us[1] / redis.latency_us[1], 1.0);
         }
     }
     Ok(())
@@ -81,18 +66,9 @@ pub fn idle(options: &Options, report: &mut Report) -> Result<(), Failure> {
             figures.push(idle_bytes(&server)? as f64);
         }
         let bytes = median(figures);
-        println!(
-            "  {:<28}{:>10.1}{:>18.0}",
-            template.name,
-            bytes / 1e6,
-            bytes / CLIENTS as f64
-        );
+        println!("  {:<28}{:>10.1}{:>18.0}", template.name, bytes / 1e6, bytes / CLIENTS as f64);
         if template.name == "strata" && template.protocol == Protocol::Redis {
-            report.at_most(
-                format!("MB of {CLIENTS} idle connections"),
-                bytes / 1e6,
-                40.0,
-            );
+            report.at_most(format!("MB of {CLIENTS} idle connections"), bytes / 1e6, 40.0);
         }
     }
     Ok(())

@@ -34,8 +34,7 @@ fn run(port: u16) -> io::Result<()> {
     let replies = reply.repeat(READ_BYTES / REQUEST_BYTES_MIN);
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut clients: Vec<Option<TcpStream>> = Vec::new();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; READ_BYTES];
@@ -45,11 +44,7 @@ fn run(port: u16) -> io::Result<()> {
             if event.token() == LISTENER {
                 while let Ok((mut client, _)) = listener.accept() {
                     client.set_nodelay(true)?;
-                    poll.registry().register(
-                        &mut client,
-                        Token(clients.len()),
-                        Interest::READABLE,
-                    )?;
+                    poll.registry().register(&mut client, Token(clients.len()), Interest::READABLE)?;
                     clients.push(Some(client));
                 }
                 continue;

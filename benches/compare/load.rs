@@ -66,19 +66,13 @@ pub struct Load {
 
 impl Load {
     /// Connects `count` clients.
-    pub fn connect(
-        server: &Server,
-        count: usize,
-        keys: u64,
-        value_bytes: usize,
-    ) -> Result<Self, Failure> {
+    pub fn connect(server: &Server, count: usize, keys: u64, value_bytes: usize) -> Result<Self, Failure> {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(count);
         for number in 0..count {
             let mut stream = connect(server.address, number / PER_ADDRESS)
                 .map_err(|error| format!("client {number} of {}: {error}", server.name))?;
-            poll.registry()
-                .register(&mut stream, Token(number), Interest::READABLE)?;
+            poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
             clients.push(Client {
                 stream,
                 replies: Replies::new(server.protocol),
@@ -91,11 +85,7 @@ impl Load {
                 alive: true,
             });
         }
-        Ok(Self {
-            poll,
-            clients,
-            buffer: vec![0; 256 * 1024],
-        })
+        Ok(Self { poll, clients, buffer: vec![0; 256 * 1024] })
     }
 
     /// Batches of `pipeline` requests, one after another, for `duration` and until the last reply.
@@ -129,8 +119,7 @@ impl Load {
                     continue;
                 }
                 let now = Instant::now();
-                turn.latency
-                    .saturating_record((now - client.began).as_nanos() as u64);
+                turn.latency.saturating_record((now - client.began).as_nanos() as u64);
                 if now < end {
                     client.began = now;
                     client.fill(work, pipeline);
@@ -158,9 +147,7 @@ impl Load {
         let total = rate * duration.as_millis() as u64 / 1000;
         let mut offered = 0;
         let mut events = Events::with_capacity(4096);
-        while turn.commands + turn.errors < total
-            && started.elapsed() < duration + Duration::from_secs(1)
-        {
+        while turn.commands + turn.errors < total && started.elapsed() < duration + Duration::from_secs(1) {
             let due = (started.elapsed().as_nanos() as u64 * rate / 1_000_000_000).min(total);
             while offered < due {
                 let count = self.clients.len() as u64;
@@ -180,12 +167,8 @@ impl Load {
                     continue;
                 };
                 let now = Instant::now();
-                for at in client
-                    .due
-                    .drain(..(answered as usize).min(client.due.len()))
-                {
-                    turn.latency
-                        .saturating_record(now.saturating_duration_since(at).as_nanos() as u64);
+                for at in client.due.drain(..(answered as usize).min(client.due.len())) {
+                    turn.latency.saturating_record(now.saturating_duration_since(at).as_nanos() as u64);
                     turn.commands += 1;
                 }
             }
@@ -232,11 +215,7 @@ impl Load {
                 }
             }
         }
-        match self
-            .clients
-            .iter()
-            .find_map(|client| client.replies.first_error.clone())
-        {
+        match self.clients.iter().find_map(|client| client.replies.first_error.clone()) {
             Some(error) => Err(format!("filling was refused: {error}").into()),
             None => Ok(()),
         }
@@ -257,10 +236,7 @@ impl Load {
         turn.cpu_ns = server.cpu_ns()? - turn.cpu_ns;
         for client in &mut self.clients {
             turn.errors += std::mem::take(&mut client.replies.errors);
-            turn.first_error = turn
-                .first_error
-                .take()
-                .or(client.replies.first_error.take());
+            turn.first_error = turn.first_error.take().or(client.replies.first_error.take());
         }
         Ok(turn)
     }
@@ -317,11 +293,7 @@ impl Client {
     }
 
     fn flush_or_lose(&mut self) -> u64 {
-        if self.alive && self.flush().is_ok() {
-            0
-        } else {
-            self.lose()
-        }
+        if self.alive && self.flush().is_ok() { 0 } else { self.lose() }
     }
 
     /// Gives up on the connection; returns the requests that will never be answered.

@@ -35,10 +35,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
         }
         let average = all.iter().sum::<f64>() / all.len().max(1) as f64;
         let worst = all.iter().copied().fold(f64::MIN, f64::max);
-        println!(
-            "  {:<26}average {average:.1}, worst {worst:.1}",
-            template.name
-        );
+        println!("  {:<26}average {average:.1}, worst {worst:.1}", template.name);
         if template.name == "strata" {
             report.at_most("bytes of overhead per key, average", average, AVERAGE_MAX);
             report.at_most("bytes of overhead per key, worst", worst, MAX);
@@ -55,9 +52,7 @@ fn overheads(template: &Template, value_bytes: usize, counts: &[u64]) -> Result<
     let mut present = 0;
     let mut overheads = Vec::new();
     for count in counts {
-        load.fill(present..*count, |requests, number, out| {
-            requests.write_set(&key(number), out)
-        })?;
+        load.fill(present..*count, |requests, number, out| requests.write_set(&key(number), out))?;
         present = *count;
         let grown = server.settled_rss_bytes()?.saturating_sub(before);
         overheads.push(grown as f64 / present as f64 - (KEY_BYTES + value_bytes) as f64);

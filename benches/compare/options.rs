@@ -68,16 +68,10 @@ pub fn parse(arguments: Vec<String>) -> Options {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let list = |name: &str| -> Vec<String> {
         let all = matches.get_many::<String>(name).into_iter().flatten();
-        all.flat_map(|text| text.split(','))
-            .map(str::to_owned)
-            .collect()
+        all.flat_map(|text| text.split(',')).map(str::to_owned).collect()
     };
-    let numbers = |name: &str| -> Vec<u64> {
-        list(name)
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect()
-    };
+    let numbers =
+        |name: &str| -> Vec<u64> { list(name).iter().filter_map(|text| text.parse().ok()).collect() };
     let quick = matches.get_flag("quick");
     let traces = text("traces").map(PathBuf::from);
     let only = list("only");
@@ -89,13 +83,8 @@ pub fn parse(arguments: Vec<String>) -> Options {
         })
         .map(|(_, section)| *section)
         .collect();
-    let rounds = numbers("rounds")
-        .first()
-        .map_or(if quick { 3 } else { 5 }, |rounds| *rounds as usize);
-    let milliseconds = numbers("milliseconds")
-        .first()
-        .copied()
-        .unwrap_or(if quick { 300 } else { 1000 });
+    let rounds = numbers("rounds").first().map_or(if quick { 3 } else { 5 }, |rounds| *rounds as usize);
+    let milliseconds = numbers("milliseconds").first().copied().unwrap_or(if quick { 300 } else { 1000 });
 
     let redis = text("redis").unwrap_or_else(|| "redis-server".to_owned());
     let strata = text("strata").unwrap_or_else(|| env!("CARGO_BIN_EXE_strata").to_owned());
@@ -114,28 +103,17 @@ pub fn parse(arguments: Vec<String>) -> Options {
         }
     }
     let default_keys = if quick { 100_000 } else { 1_000_000 };
-    let default_memory = if quick {
-        vec![1_000_000, 2_000_000]
-    } else {
-        [1, 2, 3, 4, 6, 8].map(|n| n * 1_000_000).to_vec()
-    };
+    let default_memory =
+        if quick { vec![1_000_000, 2_000_000] } else { [1, 2, 3, 4, 6, 8].map(|n| n * 1_000_000).to_vec() };
     Options {
         sections,
         servers,
         rounds: rounds.max(1),
         round: Duration::from_millis(milliseconds),
         keys: numbers("keys").first().copied().unwrap_or(default_keys),
-        memory_keys: Some(numbers("memory-keys"))
-            .filter(|list| !list.is_empty())
-            .unwrap_or(default_memory),
-        memory_values: numbers("memory-values")
-            .iter()
-            .map(|size| *size as usize)
-            .collect(),
-        pipelines: numbers("pipelines")
-            .iter()
-            .map(|depth| *depth as usize)
-            .collect(),
+        memory_keys: Some(numbers("memory-keys")).filter(|list| !list.is_empty()).unwrap_or(default_memory),
+        memory_values: numbers("memory-values").iter().map(|size| *size as usize).collect(),
+        pipelines: numbers("pipelines").iter().map(|depth| *depth as usize).collect(),
         commands: list("commands"),
         traces,
         trace_limits: list("trace-limits")
@@ -149,17 +127,10 @@ pub fn parse(arguments: Vec<String>) -> Options {
 
 fn command() -> Command {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name(value)
-            .help(help)
-            .action(ArgAction::Set)
+        Arg::new(name).long(name).value_name(value).help(help).action(ArgAction::Set)
     };
     let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .help(help)
-            .action(ArgAction::SetTrue)
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
     };
     let limits = "arc-oltp=8mb,arc-oltp=24mb,cache2k-web12=3mb,cache2k-orm-busy=3mb";
     Command::new("compare")
@@ -173,7 +144,10 @@ fn command() -> Command {
         .arg(option("milliseconds", "N", "Length of a turn [default: 1000]"))
         .arg(option("keys", "N", "Keys loaded before measuring speed [default: 1000000]"))
         .arg(option("memory-keys", "LIST", "Numbers of keys to measure memory at [default: 1 to 8 million]"))
-        .arg(option("memory-values", "LIST", "Bytes of a value to measure memory at").default_value("16,64,200"))
+        .arg(
+            option("memory-values", "LIST", "Bytes of a value to measure memory at")
+                .default_value("16,64,200"),
+        )
         .arg(option("redis", "PATH", "The redis-server to compare to"))
         .arg(option("strata", "PATH", "The Strata to measure [default: built by cargo]"))
         .arg(option("strata-command", "COMMAND", "A whole command line in its place, as for --server"))
@@ -188,5 +162,8 @@ fn command() -> Command {
         .arg(flag("memcached", "Measure memcached's get and set, too"))
         .arg(option("traces", "DIR", "Directory of traces, *.u32.gz"))
         .arg(option("trace-limits", "LIST", "maxmemory of redis-server for each trace").default_value(limits))
-        .arg(option("trace-policy", "NAME", "maxmemory-policy of Strata on traces").default_value("allkeys-lru"))
+        .arg(
+            option("trace-policy", "NAME", "maxmemory-policy of Strata on traces")
+                .default_value("allkeys-lru"),
+        )
 }

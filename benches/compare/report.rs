@@ -69,10 +69,7 @@ pub struct Report {
 impl Report {
     /// Nothing measured yet.
     pub fn new() -> Self {
-        Self {
-            targets: Vec::new(),
-            errors: 0,
-        }
+        Self { targets: Vec::new(), errors: 0 }
     }
 
     /// A figure that must be at most `bound`.
@@ -86,12 +83,7 @@ impl Report {
     }
 
     fn target(&mut self, what: String, figure: f64, bound: f64, at_most: bool) {
-        self.targets.push(Target {
-            what,
-            figure,
-            bound,
-            at_most,
-        });
+        self.targets.push(Target { what, figure, bound, at_most });
     }
 
     /// Begins a part.
@@ -140,20 +132,11 @@ impl Report {
                 false => target.figure >= target.bound,
             };
             missed += usize::from(!met);
-            let (verdict, sign) = (
-                if met { "ok    " } else { "MISSED" },
-                if target.at_most { "<=" } else { ">=" },
-            );
-            println!(
-                "{verdict} {:<66}{:>10.3} {sign} {:.3}",
-                target.what, target.figure, target.bound
-            );
+            let (verdict, sign) =
+                (if met { "ok    " } else { "MISSED" }, if target.at_most { "<=" } else { ">=" });
+            println!("{verdict} {:<66}{:>10.3} {sign} {:.3}", target.what, target.figure, target.bound);
         }
-        println!(
-            "{} targets, {missed} missed, {} errors",
-            self.targets.len(),
-            self.errors
-        );
+        println!("{} targets, {missed} missed, {} errors", self.targets.len(), self.errors);
         ExitCode::from(u8::from(missed > 0 || self.errors > 0))
     }
 }

@@ -24,12 +24,7 @@ pub struct Template {
 
 impl Template {
     fn new(name: &str, protocol: Protocol, command: Vec<String>) -> Self {
-        Self {
-            name: name.to_owned(),
-            protocol,
-            command,
-            takes_redis_options: protocol == Protocol::Redis,
-        }
+        Self { name: name.to_owned(), protocol, command, takes_redis_options: protocol == Protocol::Redis }
     }
 
     /// A redis-server or one that takes the same options.
@@ -52,18 +47,13 @@ impl Template {
 
     /// memcached, with memory enough to evict nothing.
     pub fn memcached() -> Self {
-        let command =
-            "memcached -l 127.0.0.1 -p {port} -U 0 -t {threads} -c 10100 -m 16384 -u nobody";
+        let command = "memcached -l 127.0.0.1 -p {port} -U 0 -t {threads} -c 10100 -m 16384 -u nobody";
         Self::new("memcached", Protocol::Memcached, split(command))
     }
 
     /// A server given by its whole command line. A name that begins with `memcached` tells its protocol.
     pub fn custom(name: &str, command: &str) -> Self {
-        let protocol = if name.starts_with("memcached") {
-            Protocol::Memcached
-        } else {
-            Protocol::Redis
-        };
+        let protocol = if name.starts_with("memcached") { Protocol::Memcached } else { Protocol::Redis };
         Self::new(name, protocol, split(command))
     }
 
@@ -81,23 +71,14 @@ impl Template {
 
     /// Starts one on a free port with so many threads and further options, pinned to `cores`, and waits until it
     /// accepts connections.
-    pub fn start(
-        &self,
-        threads: usize,
-        cores: &[usize],
-        options: &[&str],
-    ) -> Result<Server, Failure> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+    pub fn start(&self, threads: usize, cores: &[usize], options: &[&str]) -> Result<Server, Failure> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let replace = |word: &String| {
-            word.replace("{port}", &port.to_string())
-                .replace("{threads}", &threads.to_string())
+            word.replace("{port}", &port.to_string()).replace("{threads}", &threads.to_string())
         };
         let words: Vec<String> = self.command.iter().map(replace).collect();
-        let (program, arguments) = words
-            .split_first()
-            .ok_or_else(|| format!("no command for {}", self.name))?;
+        let (program, arguments) =
+            words.split_first().ok_or_else(|| format!("no command for {}", self.name))?;
         let directory = std::env::temp_dir().join(format!("compare-{}-{port}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let log = File::create(directory.join("log"))?;
@@ -110,9 +91,7 @@ impl Template {
             .stdout(log.try_clone()?)
             .stderr(log);
         system::pin_child(&mut command, cores);
-        let child = command
-            .spawn()
-            .map_err(|error| format!("starting {program}: {error}"))?;
+        let child = command.spawn().map_err(|error| format!("starting {program}: {error}"))?;
         let mut server = Server {
             name: self.name.clone(),
             protocol: self.protocol,

@@ -31,10 +31,7 @@ pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure>
     }
     let floor = Template::floor()?.start(1, &[system::SERVER_CORE], &[])?;
     for (work, pipeline) in works(options) {
-        let mut all: Vec<&Server> = servers
-            .iter()
-            .filter(|server| work.exists_in(server.protocol))
-            .collect();
+        let mut all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
         if work == Work::Get {
             all.push(&floor);
         }
@@ -55,11 +52,7 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
     let cores = [system::LOAD_CORE, system::SERVER_CORE];
     system::pin_self(&cores)?;
     let mut servers = Vec::new();
-    for template in options
-        .servers
-        .iter()
-        .filter(|template| template.takes_threads())
-    {
+    for template in options.servers.iter().filter(|template| template.takes_threads()) {
         servers.push(start(template, 2, &cores, options)?);
         if template.name == "strata" {
             let mut one = start(template, 1, &cores, options)?;
@@ -73,14 +66,9 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
         }
     }
     for (work, pipeline) in works(options) {
-        let all: Vec<&Server> = servers
-            .iter()
-            .filter(|server| work.exists_in(server.protocol))
-            .collect();
+        let all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
         let two = all.iter().find(|server| server.name == "strata-2");
-        let before = two
-            .map(|server| system::thread_cpu_ns(server.pid()))
-            .transpose()?;
+        let before = two.map(|server| system::thread_cpu_ns(server.pid())).transpose()?;
         let rows = measure(&all, work, pipeline, options)?;
         report.table(&format!("{} x{pipeline}", work.name()), &rows);
         if let (Some(server), Some(before)) = (two, before) {
@@ -128,13 +116,9 @@ pub fn start(
 ) -> Result<Server, Failure> {
     let server = template.start(threads, cores, &[])?;
     let mut load = Load::connect(&server, 8, options.keys, VALUE_BYTES)?;
-    load.fill(0..options.keys, |requests, number, out| {
-        requests.write_set(&key(number), out)
-    })?;
+    load.fill(0..options.keys, |requests, number, out| requests.write_set(&key(number), out))?;
     if server.protocol == Protocol::Redis {
-        load.fill(0..options.keys, |requests, number, out| {
-            requests.write_counter(number, out)
-        })?;
+        load.fill(0..options.keys, |requests, number, out| requests.write_counter(number, out))?;
     }
     Ok(server)
 }
@@ -158,18 +142,12 @@ fn measure(
         }
     }
     let rows = servers.iter().zip(&turns);
-    Ok(rows
-        .map(|(server, turns)| (server.name.clone(), Figures::of(turns)))
-        .collect())
+    Ok(rows.map(|(server, turns)| (server.name.clone(), Figures::of(turns))).collect())
 }
 
 /// The targets of one worker.
 fn targets(report: &mut Report, work: Work, pipeline: usize, rows: &[(String, Figures)]) {
-    let find = |wanted: &str| {
-        rows.iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, figures)| figures)
-    };
+    let find = |wanted: &str| rows.iter().find(|(name, _)| name == wanted).map(|(_, figures)| figures);
     let (Some(redis), Some(strata)) = (find("redis"), find("strata")) else {
         return;
     };
@@ -178,11 +156,7 @@ fn targets(report: &mut Report, work: Work, pipeline: usize, rows: &[(String, Fi
     }
     let name = format!("{} x{pipeline}", work.name());
     let bound = if pipeline == 1 { 0.95 } else { 0.5 };
-    report.at_most(
-        format!("CPU per command to redis, {name}"),
-        strata.cpu_us / redis.cpu_us,
-        bound,
-    );
+    report.at_most(format!("CPU per command to redis, {name}"), strata.cpu_us / redis.cpu_us, bound);
     if let (Some(floor), 1) = (find("floor"), pipeline) {
         report.at_most(
             format!("CPU per command to the bare epoll loop, {name}"),
@@ -215,11 +189,7 @@ fn spread(
     println!("  threads of {}: {}", server.name, shares.join(", "));
     if let [(first, _), (second, _), ..] = used.as_slice() {
         let ratio = *first as f64 / (*second).max(1) as f64;
-        report.at_most(
-            format!("busier worker to the other, {} x{pipeline}", work.name()),
-            ratio,
-            1.25,
-        );
+        report.at_most(format!("busier worker to the other, {} x{pipeline}", work.name()), ratio, 1.25);
     }
     Ok(())
 }

@@ -31,11 +31,7 @@ fn core_set(cores: &[usize]) -> libc::cpu_set_t {
 fn set_affinity(set: &libc::cpu_set_t) -> io::Result<()> {
     // SAFETY: the pointer and the size are of the set passed in; 0 is the calling thread.
     let status = unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), set) };
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Keeps this thread on these cores. On a machine with one core it stays where it is.
@@ -43,8 +39,7 @@ pub fn pin_self(cores: &[usize]) -> Result<(), Failure> {
     if core_count() < 2 {
         return Ok(());
     }
-    set_affinity(&core_set(cores))
-        .map_err(|error| format!("pinning to cores {cores:?}: {error}").into())
+    set_affinity(&core_set(cores)).map_err(|error| format!("pinning to cores {cores:?}: {error}").into())
 }
 
 /// Keeps the process that `command` will start on these cores, all its threads included.
@@ -66,10 +61,7 @@ pub fn core_count() -> usize {
 
 /// Raises the limit of open files as far as is needed; children inherit it.
 pub fn raise_file_limit() -> Result<(), Failure> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit to the pointer, which is to one of ours.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
     if limit.rlim_cur >= FILES {
@@ -82,21 +74,14 @@ pub fn raise_file_limit() -> Result<(), Failure> {
     if status == 0 {
         return Ok(());
     }
-    Err(format!(
-        "{FILES} open files are needed: {}",
-        io::Error::last_os_error()
-    )
-    .into())
+    Err(format!("{FILES} open files are needed: {}", io::Error::last_os_error()).into())
 }
 
 /// CPU time that a process has used so far, in nanoseconds: user and system, all threads, ended ones included.
 pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
     // The kernel's encoding of "CPU clock of a process, scheduler precision" (see clock_getcpuclockid).
     let clock = (!(pid.cast_signed()) << 3) | 2;
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec to the pointer, which is to one of ours.
     let status = unsafe { libc::clock_gettime(clock, &mut time) };
     if status != 0 {
@@ -110,23 +95,14 @@ pub fn thread_cpu_ns(pid: u32) -> Result<Vec<(u32, String, u64)>, Failure> {
     let mut threads = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = entry?.path();
-        let id = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.parse().ok());
+        let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
         // A thread may end between the listing and the reading.
-        let (Some(id), Ok(name), Ok(stat)) = (
-            id,
-            fs::read_to_string(path.join("comm")),
-            fs::read_to_string(path.join("schedstat")),
-        ) else {
+        let (Some(id), Ok(name), Ok(stat)) =
+            (id, fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+        else {
             continue;
         };
-        let used = stat
-            .split(' ')
-            .next()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        let used = stat.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
         threads.push((id, name.trim().to_owned(), used));
     }
     Ok(threads)

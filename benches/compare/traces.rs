@@ -32,15 +32,9 @@ struct Outcome {
 
 /// Every trace and limit that was asked for and is there.
 pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let directory = options
-        .traces
-        .as_deref()
-        .ok_or("traces need --traces DIR")?;
+    let directory = options.traces.as_deref().ok_or("traces need --traces DIR")?;
     report.section("traces: hit ratio at equal resident memory, values of 256 bytes, 64 at once");
-    println!(
-        "\n{:<40}{:>12}{:>12}{:>10}{:>10}",
-        "", "maxmemory", "MiB RSS", "hits", "refused"
-    );
+    println!("\n{:<40}{:>12}{:>12}{:>10}{:>10}", "", "maxmemory", "MiB RSS", "hits", "refused");
     for (trace, limit) in &options.trace_limits {
         let path = directory.join(format!("{trace}.u32.gz"));
         if !path.exists() {
@@ -62,10 +56,7 @@ fn compare(
     let show = |name: &str, limit: &str, outcome: Outcome| {
         let mebibytes = outcome.rss_bytes as f64 / f64::from(1 << 20);
         let title = format!("{trace} {name}");
-        println!(
-            "  {title:<38}{limit:>12}{mebibytes:>12.2}{:>10.4}{:>10}",
-            outcome.ratio, outcome.refused
-        );
+        println!("  {title:<38}{limit:>12}{mebibytes:>12.2}{:>10.4}{:>10}", outcome.ratio, outcome.refused);
     };
     let redis = options.servers.first().ok_or("no redis-server")?;
     let lru = replay(redis, objects, redis_limit, "allkeys-lru")?;
@@ -73,11 +64,7 @@ fn compare(
     let lfu = replay(redis, objects, redis_limit, "allkeys-lfu")?;
     show("redis allkeys-lfu", redis_limit, lfu);
     let rss_bytes = lru.rss_bytes.min(lfu.rss_bytes);
-    let others = options
-        .servers
-        .iter()
-        .skip(1)
-        .filter(|template| template.takes_redis_options);
+    let others = options.servers.iter().skip(1).filter(|template| template.takes_redis_options);
     for template in others {
         let strata = template.name == "strata";
         let policies: Vec<&str> = match strata {
@@ -127,12 +114,7 @@ fn search(
 }
 
 /// One replay on a fresh server.
-fn replay(
-    template: &Template,
-    objects: &[u32],
-    limit: &str,
-    policy: &str,
-) -> Result<Outcome, Failure> {
+fn replay(template: &Template, objects: &[u32], limit: &str, policy: &str) -> Result<Outcome, Failure> {
     let settings = ["--maxmemory", limit, "--maxmemory-policy", policy];
     let server = template.start(1, &[system::SERVER_CORE], &settings)?;
     let requests = Requests::new(Protocol::Redis, 1, VALUE_BYTES, 1);
@@ -180,11 +162,7 @@ fn replay(
             refused += u64::from(line.first() != Some(&b'+'));
         }
     }
-    Ok(Outcome {
-        ratio: hits as f64 / objects.len() as f64,
-        rss_bytes: server.rss_bytes()?,
-        refused,
-    })
+    Ok(Outcome { ratio: hits as f64 / objects.len() as f64, rss_bytes: server.rss_bytes()?, refused })
 }
 
 /// The key of an object: eight decimal digits.
@@ -202,8 +180,5 @@ fn read(path: &Path) -> Result<Vec<u32>, Failure> {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(File::open(path)?).read_to_end(&mut bytes)?;
     let (objects, _) = bytes.as_chunks::<4>();
-    Ok(objects
-        .iter()
-        .map(|object| u32::from_le_bytes(*object))
-        .collect())
+    Ok(objects.iter().map(|object| u32::from_le_bytes(*object)).collect())
 }

@@ -114,20 +114,11 @@ impl Requests {
     pub fn new(protocol: Protocol, keys: u64, value_bytes: usize, seed: u64) -> Self {
         let value = vec![b'x'; value_bytes];
         let (head, length) = match protocol {
-            Protocol::Redis => (
-                "*3\r\n$3\r\nSET\r\n$16\r\n",
-                format!("\r\n${value_bytes}\r\n"),
-            ),
+            Protocol::Redis => ("*3\r\n$3\r\nSET\r\n$16\r\n", format!("\r\n${value_bytes}\r\n")),
             Protocol::Memcached => ("set ", format!(" 0 0 {value_bytes}\r\n")),
         };
         let set_tail = [length.as_bytes(), &value, b"\r\n"].concat();
-        Self {
-            protocol,
-            keys,
-            random: Random::new(seed),
-            set_head: head.as_bytes().to_vec(),
-            set_tail,
-        }
+        Self { protocol, keys, random: Random::new(seed), set_head: head.as_bytes().to_vec(), set_tail }
     }
 
     /// Appends one request.
@@ -297,11 +288,7 @@ impl Replies {
 
     fn read_memcached(&mut self, line: &[u8]) {
         if line.starts_with(b"VALUE ") {
-            let length = line
-                .trim_ascii_end()
-                .rsplit(|byte| *byte == b' ')
-                .next()
-                .and_then(number);
+            let length = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next().and_then(number);
             self.skip = length.unwrap_or(0) + 2;
             self.values += 1;
             return;

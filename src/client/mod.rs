@@ -142,3 +142,12 @@ impl Client {
         OBJECT_BYTES + self.input_capacity.load(Relaxed) + self.output_memory()
     }
 }
+
+/// Whether a client came from this host: over the unix socket or the loopback interface.
+pub fn is_local(client: &Client) -> bool {
+    let ip = client.address.rsplit_once(':').map(|(ip, _)| ip.trim_matches(['[', ']']));
+    client.flags().contains(Flags::UNIX_SOCKET)
+        || ip
+            .and_then(|ip| ip.parse::<std::net::IpAddr>().ok())
+            .is_some_and(|ip| ip.to_canonical().is_loopback())
+}

@@ -13,6 +13,8 @@ pub enum ReplyMode {
     Off,
     /// That of the next command is not.
     SkipNext,
+    /// That of the present command is not.
+    Skipping,
 }
 
 /// What a client is subscribed to.

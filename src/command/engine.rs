@@ -8,13 +8,12 @@
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
 
-use super::parse::is;
-use super::row::{Category, Flag, Row};
+use super::row::{Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
 use super::{Ctx, Error, Step};
-use crate::clock;
 use crate::client::{Client, ReplyMode, State};
+use crate::clock;
 use crate::config::Settings;
 use crate::keyspace::{Key, Scratch};
 use crate::memory::{KeyHash, usage};
@@ -167,8 +166,7 @@ impl Engine {
         self.now_ms = clock::now_ms();
         self.refresh_settings();
         let started = clock::ticks();
-        let more =
-            self.services.keyspace.expire_due(&mut self.scratch, self.worker, of, self.now_ms, budget);
+        let more = self.services.keyspace.expire_due(&mut self.scratch, self.worker, of, self.now_ms, budget);
         self.note_latency("expire-cycle", started);
         self.end_batch();
         more
@@ -244,25 +242,27 @@ impl Engine {
             self.flush_samples();
         }
         client.last_command.store(u32::from(id.0), Relaxed);
-        let services = Arc::clone(&self.services);
+        let services = &self.services;
         let touch = !state.no_touch;
         let access = services.keyspace.prepare(&mut self.scratch, &keys, self.now_ms, touch);
         let resp3 = state.resp3;
-        let mut ctx = Ctx {
-            services: &services,
-            settings: &self.settings,
-            metrics: services.metrics.worker(self.worker),
-            client,
-            state,
-            row,
-            args,
-            keys: &keys,
-            access,
-            reply: Reply::new(out, resp3),
+        let answer = {
+            let mut ctx = Ctx {
+                services,
+                settings: &self.settings,
+                metrics: services.metrics.worker(self.worker),
+                client,
+                state,
+                row,
+                args,
+                keys: &keys,
+                access,
+                reply: Reply::new(out, resp3),
+            };
+            let answer = (row.handler)(&mut ctx);
+            ctx.access.settle();
+            answer
         };
-        let answer = (row.handler)(&mut ctx);
-        let Ctx { access, state, .. } = ctx;
-        access.settle();
         let (step, failed) = match answer {
             Ok(step) => (step, false),
             Err(error) => {
@@ -281,7 +281,7 @@ impl Engine {
             ReplyMode::On | ReplyMode::SkipNext => {}
             ReplyMode::Off | ReplyMode::Skipping => {
                 // What a client is subscribed to it is told whatever it said of replies.
-                if !row.has(Flag::PubSub) || row.is_in(Category::Fast) {
+                if !row.name.ends_with("subscribe") {
                     out.truncate(mark);
                 }
                 if state.reply_mode == ReplyMode::Skipping {
@@ -484,9 +484,4 @@ pub fn quote(line: &mut Vec<u8>, arg: &[u8]) {
         }
     }
     line.push(b'"');
-}
-
-/// Whether a word is HELP.
-pub fn is_help(word: &[u8]) -> bool {
-    is(word, "help")
 }

@@ -13,8 +13,7 @@ impl Error {
     pub const NOT_A_FLOAT: Error = Error::fixed("ERR value is not a valid float");
     pub const NO_SUCH_KEY: Error = Error::fixed("ERR no such key");
     pub const OVERFLOW: Error = Error::fixed("ERR increment or decrement would overflow");
-    pub const OUT_OF_MEMORY: Error =
-        Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
     pub const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
     pub const INVALID_DB: Error = Error::fixed("ERR DB index is out of range");
     pub const SAME_OBJECT: Error = Error::fixed("ERR source and destination objects are the same");

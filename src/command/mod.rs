@@ -31,8 +31,9 @@ mod table;
 
 pub use engine::{Engine, Request, Wait};
 pub use error::Error;
+pub use pubsub::forget_subscriptions;
 pub use row::{Category, Flag, Row};
-pub use services::Services;
+pub use services::{Monitors, Pause, Paused, Services};
 pub use table::{all_rows, full_name, lookup, row_at};
 
 use crate::client::{Client, State};

@@ -13,19 +13,6 @@ pub fn int_or(arg: &[u8], error: &'static str) -> Result<i64, Error> {
     number::parse_i64(arg).ok_or(Error::fixed(error))
 }
 
-/// An integer in a range, or Redis's two errors for it.
-pub fn int_within(arg: &[u8], range: std::ops::RangeInclusive<i64>) -> Result<i64, Error> {
-    let value = int(arg)?;
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let (low, high) = (range.start(), range.end());
-    if *low == 0 && *high >= i64::from(i32::MAX) {
-        return Err(Error::fixed("ERR value is out of range, must be positive"));
-    }
-    Err(Error::new(format!("ERR value is out of range, value must between {low} and {high}")))
-}
-
 /// A database's number.
 pub fn database(arg: &[u8], count: usize, not_a_number: Error) -> Result<usize, Error> {
     let number = number::parse_i64(arg).filter(|n| i32::try_from(*n).is_ok()).ok_or(not_a_number)?;

@@ -35,8 +35,6 @@ pub enum Flag {
     AllowBusy = 1 << 18,
     /// Not shown: touches keys that are not among its arguments.
     TouchesArbitraryKeys = 1 << 19,
-    /// Not shown: only Sentinel has it.
-    Sentinel = 1 << 20,
 }
 
 /// Flags in the order of COMMAND INFO; those that it hides have no name.
@@ -63,7 +61,10 @@ pub const FLAG_NAMES: &[(Flag, &str)] = &[
 /// ACL categories in the order of COMMAND INFO.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
-#[expect(missing_docs, reason = "https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/")]
+#[expect(
+    missing_docs,
+    reason = "https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/"
+)]
 pub enum Category {
     Keyspace = 1 << 0,
     Read = 1 << 1,
@@ -132,14 +133,17 @@ pub struct KeySpec {
 impl KeySpec {
     /// The keys' indices for a request of `len` arguments.
     pub fn indices(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        let last = if self.last >= 0 { self.first + self.last as usize } else { len.saturating_sub(-self.last as usize) };
+        let last = if self.last >= 0 {
+            self.first + self.last as usize
+        } else {
+            len.saturating_sub(-self.last as usize)
+        };
         (self.first..=last.min(len.saturating_sub(1))).step_by(self.step)
     }
 }
 
 /// What kind of argument it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "https://redis.io/docs/latest/develop/reference/command-arguments/")]
 pub enum ArgKind {
     String,
     Integer,
@@ -171,7 +175,6 @@ impl ArgKind {
 
 /// An argument as COMMAND DOCS describes it.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "https://redis.io/docs/latest/develop/reference/command-arguments/")]
 pub struct Arg {
     pub name: &'static str,
     pub kind: ArgKind,
@@ -223,7 +226,6 @@ pub const fn block(name: &'static str, args: &'static [Arg]) -> Arg {
     Arg { args, ..arg(name, ArgKind::Block) }
 }
 
-#[expect(missing_docs, reason = "each sets the field of its name")]
 impl Arg {
     pub const fn token(self, token: &'static str) -> Arg {
         Arg { token: Some(token), ..self }
@@ -319,7 +321,12 @@ pub const fn row(name: &'static str, arity: i32, group: &'static str, handler: H
 }
 
 /// The row of a command that only has subcommands.
-pub const fn container(name: &'static str, arity: i32, group: &'static str, subcommands: &'static [Row]) -> Row {
+pub const fn container(
+    name: &'static str,
+    arity: i32,
+    group: &'static str,
+    subcommands: &'static [Row],
+) -> Row {
     Row { subcommands, ..row(name, arity, group, container_only) }
 }
 
@@ -388,7 +395,9 @@ impl Row {
         }
         match category {
             Category::Write => self.has(Flag::Write),
-            Category::Read => self.has(Flag::Readonly) && self.own_categories & Category::Scripting as u32 == 0,
+            Category::Read => {
+                self.has(Flag::Readonly) && self.own_categories & Category::Scripting as u32 == 0
+            }
             Category::Admin | Category::Dangerous => self.has(Flag::Admin),
             Category::PubSub => self.has(Flag::PubSub),
             Category::Fast => self.has(Flag::Fast),

@@ -1,12 +1,12 @@
 //! The parts of the server that handlers may reach.
 
 use crate::client::Registry;
+use crate::client::{Client, Flags, Mail};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::metrics::Metrics;
 use crate::pubsub::PubSub;
 use bytes::Bytes;
-use crate::client::{Client, Flags, Mail};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};

@@ -19,25 +19,17 @@ use super::{ConfigError, io_reason};
 
 /// Reads the file into `settings`.
 pub(super) fn load(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
-    let unreadable = |reason: String| ConfigError::File {
-        path: path.to_owned(),
-        reason,
-    };
+    let unreadable = |reason: String| ConfigError::File { path: path.to_owned(), reason };
     let text = fs::read_to_string(path).map_err(|error| unreadable(io_reason(&error)))?;
-    let document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| unreadable(error.to_string()))?;
+    let document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| unreadable(error.to_string()))?;
     for (name, item) in document.iter() {
         let source = format!("file {}", path.display());
         let Some(parameter) = Parameter::find(name.as_bytes()) else {
             return Err(ConfigError::unknown(name, source));
         };
         item_text(item, parameter)
-            .and_then(|text| {
-                parameter
-                    .set(settings, &text)
-                    .map_err(|reason| (text, reason))
-            })
+            .and_then(|text| parameter.set(settings, &text).map_err(|reason| (text, reason)))
             .map_err(|(value, reason)| ConfigError::invalid(parameter, &value, source, reason))?;
     }
     Ok(())
@@ -54,12 +46,12 @@ fn item_text(item: &Item, parameter: &Parameter) -> Result<String, (String, Stri
                 .ok_or_else(|| (shown(), "a list must hold texts or numbers".to_owned()))
         }
         // 700 and 0o700 would both be integers here; only the digits of a text are octal for sure.
-        Item::Value(Value::Integer(_)) if matches!(parameter.kind, Kind::Octal(_)) => Err((
-            shown(),
-            "octal digits must be a text, such as \"700\"".to_owned(),
-        )),
-        Item::Value(value) => scalar_text(value)
-            .ok_or_else(|| (shown(), "a single text or number is expected".to_owned())),
+        Item::Value(Value::Integer(_)) if matches!(parameter.kind, Kind::Octal(_)) => {
+            Err((shown(), "octal digits must be a text, such as \"700\"".to_owned()))
+        }
+        Item::Value(value) => {
+            scalar_text(value).ok_or_else(|| (shown(), "a single text or number is expected".to_owned()))
+        }
         _ => Err((shown(), "a single text or number is expected".to_owned())),
     }
 }
@@ -83,9 +75,7 @@ pub(super) fn rewrite(path: &Path, settings: &Settings) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(io_reason(&error)),
     };
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
     update(&mut document, settings);
     replace(path, document.to_string().as_bytes()).map_err(reason)
 }
@@ -128,16 +118,12 @@ fn new_value(parameter: &Parameter, text: &str) -> Value {
     match parameter.kind {
         Kind::Bool => (text == "yes").into(),
         Kind::Integer(..) => text.parse::<i64>().map_or_else(|_| text.into(), Into::into),
-        Kind::Memory(..) => text
-            .parse::<u64>()
-            .map_or_else(|_| text.into(), |bytes| print_memory(bytes).into()),
+        Kind::Memory(..) => {
+            text.parse::<u64>().map_or_else(|_| text.into(), |bytes| print_memory(bytes).into())
+        }
         _ if parameter.name == "client-output-buffer-limit" => {
             let words: Vec<&str> = text.split(' ').collect();
-            words
-                .chunks(4)
-                .map(|class| class.join(" "))
-                .collect::<Array>()
-                .into()
+            words.chunks(4).map(|class| class.join(" ")).collect::<Array>().into()
         }
         Kind::Words(_) => text.split_ascii_whitespace().collect::<Array>().into(),
         _ => text.into(),

@@ -56,11 +56,7 @@ pub enum ConfigError {
 
 impl ConfigError {
     pub(super) fn unknown(name: &str, source: String) -> Self {
-        Self::Unknown {
-            name: name.to_owned(),
-            source,
-            suggestion: nearest(name),
-        }
+        Self::Unknown { name: name.to_owned(), source, suggestion: nearest(name) }
     }
 
     pub(super) fn invalid(
@@ -97,23 +93,14 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(error) => error.fmt(f),
-            Self::Unknown {
-                name,
-                source,
-                suggestion,
-            } => {
+            Self::Unknown { name, source, suggestion } => {
                 write!(f, "unknown setting '{name}' ({source})")?;
                 if let Some(suggestion) = suggestion {
                     write!(f, "; did you mean '{suggestion}'?")?;
                 }
                 f.write_str(" All settings are listed by --help")
             }
-            Self::Invalid {
-                parameter,
-                value,
-                source,
-                reason,
-            } => write!(
+            Self::Invalid { parameter, value, source, reason } => write!(
                 f,
                 "invalid value '{value}' for {} ({source}): {reason}; allowed: {}",
                 parameter.name,
@@ -139,28 +126,16 @@ impl Config {
         args: impl IntoIterator<Item = OsString>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let matches = command()
-            .try_get_matches_from(group(args))
-            .map_err(ConfigError::Usage)?;
+        let matches = command().try_get_matches_from(group(args)).map_err(ConfigError::Usage)?;
         let env: Vec<(String, OsString)> = env
             .into_iter()
-            .filter_map(|(name, value)| {
-                Some((name.to_str()?.strip_prefix(PREFIX)?.to_owned(), value))
-            })
+            .filter_map(|(name, value)| Some((name.to_str()?.strip_prefix(PREFIX)?.to_owned(), value)))
             .filter(|(name, value)| !is_service_link(name, value))
             .collect();
         let path = matches
             .get_one::<OsString>("config")
-            .or_else(|| {
-                matches
-                    .get_one::<OsString>("file")
-                    .filter(|path| *path != "-")
-            })
-            .or_else(|| {
-                env.iter()
-                    .find(|(name, _)| name == "CONFIG")
-                    .map(|(_, path)| path)
-            })
+            .or_else(|| matches.get_one::<OsString>("file").filter(|path| *path != "-"))
+            .or_else(|| env.iter().find(|(name, _)| name == "CONFIG").map(|(_, path)| path))
             .filter(|path| !path.is_empty())
             .map(PathBuf::from);
 
@@ -170,17 +145,8 @@ impl Config {
         }
         from_env(&env, &mut settings)?;
         for parameter in PARAMETERS {
-            for value in matches
-                .get_many::<OsString>(parameter.name)
-                .into_iter()
-                .flatten()
-            {
-                assign(
-                    parameter,
-                    value,
-                    format!("option --{}", parameter.name),
-                    &mut settings,
-                )?;
+            for value in matches.get_many::<OsString>(parameter.name).into_iter().flatten() {
+                assign(parameter, value, format!("option --{}", parameter.name), &mut settings)?;
             }
         }
         // CONFIG REWRITE must find the file again when `dir` has changed, and go through links to the file itself.
@@ -197,16 +163,9 @@ fn assign(
 ) -> Result<(), ConfigError> {
     let Some(text) = value.to_str() else {
         let reason = "argument must be valid UTF-8".to_owned();
-        return Err(ConfigError::invalid(
-            parameter,
-            &value.to_string_lossy(),
-            source,
-            reason,
-        ));
+        return Err(ConfigError::invalid(parameter, &value.to_string_lossy(), source, reason));
     };
-    parameter
-        .set(settings, text)
-        .map_err(|reason| ConfigError::invalid(parameter, text, source, reason))
+    parameter.set(settings, text).map_err(|reason| ConfigError::invalid(parameter, text, source, reason))
 }
 
 fn from_env(env: &[(String, OsString)], settings: &mut Settings) -> Result<(), ConfigError> {
@@ -236,11 +195,7 @@ fn is_service_link(name: &str, value: &OsString) -> bool {
 /// The command line: one option for each parameter.
 fn command() -> Command {
     let option = |parameter: &'static Parameter| {
-        let unit = if parameter.unit.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", parameter.unit)
-        };
+        let unit = if parameter.unit.is_empty() { String::new() } else { format!(" ({})", parameter.unit) };
         let default = match parameter.default {
             "" => "''",
             default => default,

@@ -28,8 +28,8 @@ use parking_lot::Mutex;
 pub use load::ConfigError;
 pub use params::{Change, PARAMETERS, Parameter, Settings};
 pub use types::{
-    Access, Choice, ClassLimit, LogLevel, NotifyFlags, OutputLimits, Policy, parse_memory,
-    print_memory, print_percentile,
+    Access, Choice, ClassLimit, LogLevel, NotifyFlags, OutputLimits, Policy, parse_memory, print_memory,
+    print_percentile,
 };
 pub use value::Kind;
 
@@ -94,10 +94,7 @@ impl Config {
     /// refuses is not published. Only the first registration is kept.
     pub fn on_change(
         &self,
-        apply: impl Fn(&Settings, &Settings) -> Result<(), (&'static str, String)>
-        + Send
-        + Sync
-        + 'static,
+        apply: impl Fn(&Settings, &Settings) -> Result<(), (&'static str, String)> + Send + Sync + 'static,
     ) {
         let _ = self.apply.set(Box::new(apply));
     }
@@ -126,10 +123,7 @@ impl Config {
                 }
             }
         }
-        found
-            .into_iter()
-            .map(|(name, parameter)| (name, parameter.get(&settings)))
-            .collect()
+        found.into_iter().map(|(name, parameter)| (name, parameter.get(&settings))).collect()
     }
 
     /// Changes all these parameters or none, for a client of another host.
@@ -178,8 +172,7 @@ impl Config {
             }
         }
         if let Some(apply) = self.apply.get() {
-            apply(&old, &new)
-                .map_err(|(name, reason)| SetError::failed(name.as_bytes(), &reason))?;
+            apply(&old, &new).map_err(|(name, reason)| SetError::failed(name.as_bytes(), &reason))?;
         }
         self.settings.store(Arc::new(new));
         self.generation.fetch_add(1, Ordering::Release);

@@ -121,9 +121,7 @@ impl Parameter {
     /// The parameter of this name, without regard to case.
     #[must_use]
     pub fn find(name: &[u8]) -> Option<&'static Self> {
-        PARAMETERS
-            .iter()
-            .find(|parameter| parameter.name.as_bytes().eq_ignore_ascii_case(name))
+        PARAMETERS.iter().find(|parameter| parameter.name.as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -133,7 +131,8 @@ const ONE_MB: u64 = 1 << 20;
 const POLICIES: &[&str] = &words::<8, Policy>();
 const LOG_LEVELS: &[&str] = &words::<5, LogLevel>();
 const ACCESS: &[&str] = &words::<3, Access>();
-const LIMITS: &str = "<class> <hard limit> <soft limit> <soft seconds>, several times, class normal, replica or pubsub";
+const LIMITS: &str =
+    "<class> <hard limit> <soft limit> <soft seconds>, several times, class normal, replica or pubsub";
 
 macro_rules! rows {
     ($($name:literal, $field:ident, $kind:ident $(($($range:expr),*))?, $default:literal, $change:ident, $doc:literal
@@ -264,11 +263,7 @@ fn workers(workers: &mut usize) -> Result<(), String> {
 }
 
 fn shards(shards: &mut usize) -> Result<(), String> {
-    if shards.is_power_of_two() {
-        Ok(())
-    } else {
-        Err("argument must be a power of two".to_owned())
-    }
+    if shards.is_power_of_two() { Ok(()) } else { Err("argument must be a power of two".to_owned()) }
 }
 
 /// Like Redis, takes a number out of range as a wish and comes as close as it can.

@@ -10,9 +10,7 @@ use super::*;
 
 fn load_with(args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let args = std::iter::once("strata").chain(args.iter().copied());
-    let env = env
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::load(args.map(OsString::from), env)
 }
 
@@ -38,10 +36,8 @@ fn value(config: &Config, name: &str) -> String {
 }
 
 fn set(config: &Config, pairs: &[(&str, &str)]) -> Result<(), String> {
-    let pairs: Vec<(&[u8], &[u8])> = pairs
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-        .collect();
+    let pairs: Vec<(&[u8], &[u8])> =
+        pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     config.set(&pairs).map_err(|error| error.to_string())
 }
 
@@ -51,11 +47,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "strata-config-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("strata-config-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).expect("a scratch directory");
         Self(path)
@@ -96,18 +88,9 @@ fn every_printed_value_reads_back_as_itself() {
     for parameter in PARAMETERS {
         let printed = parameter.get(&defaults);
         let mut settings = defaults.clone();
-        assert_eq!(
-            parameter.set(&mut settings, &printed),
-            Ok(()),
-            "{}",
-            parameter.name
-        );
+        assert_eq!(parameter.set(&mut settings, &printed), Ok(()), "{}", parameter.name);
         assert_eq!(settings, defaults, "{}", parameter.name);
-        assert!(
-            !parameter.doc.ends_with('.') && !parameter.doc.contains('\n'),
-            "{}",
-            parameter.name
-        );
+        assert!(!parameter.doc.ends_with('.') && !parameter.doc.contains('\n'), "{}", parameter.name);
     }
 }
 
@@ -119,10 +102,7 @@ fn defaults_are_those_of_redis() {
         ("bind", "127.0.0.1 -::1"),
         ("proto-max-bulk-len", "536870912"),
         ("client-query-buffer-limit", "1073741824"),
-        (
-            "client-output-buffer-limit",
-            "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-        ),
+        ("client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
         ("maxmemory-policy", "noeviction"),
         ("latency-tracking-info-percentiles", "50 99 99.9"),
         ("unixsocketperm", "0"),
@@ -138,12 +118,7 @@ fn defaults_are_those_of_redis() {
 fn later_sources_win_over_earlier_ones() {
     let scratch = Scratch::new();
     let file = scratch.file("port = 7001\nhz = 20\nmaxmemory = \"1mb\"\nprotected-mode = false\n");
-    let env = [
-        ("STRATA_PORT", "7002"),
-        ("STRATA_HZ", "30"),
-        ("HOME", "/"),
-        ("STRATA_CONFIG", &file),
-    ];
+    let env = [("STRATA_PORT", "7002"), ("STRATA_HZ", "30"), ("HOME", "/"), ("STRATA_CONFIG", &file)];
     let config = load_with(&["--port", "7003"], &env).expect("valid settings");
     assert_eq!(config.settings().port, 7003);
     assert_eq!(config.settings().hz, 30);
@@ -190,30 +165,9 @@ fn options_take_words_as_redis_server_does() {
     ]);
     assert_eq!(config.settings().bind, ["127.0.0.1", "-::1"]);
     assert_eq!(config.settings().slowlog_log_slower_than_us, -1);
-    assert_eq!(
-        config
-            .settings()
-            .client_output_buffer_limit
-            .normal
-            .hard_bytes,
-        1024
-    );
-    assert_eq!(
-        config
-            .settings()
-            .client_output_buffer_limit
-            .pubsub
-            .hard_bytes,
-        1 << 20
-    );
-    assert_eq!(
-        config
-            .settings()
-            .client_output_buffer_limit
-            .replica
-            .soft_seconds,
-        60
-    );
+    assert_eq!(config.settings().client_output_buffer_limit.normal.hard_bytes, 1024);
+    assert_eq!(config.settings().client_output_buffer_limit.pubsub.hard_bytes, 1 << 20);
+    assert_eq!(config.settings().client_output_buffer_limit.replica.soft_seconds, 60);
     assert_eq!(config.settings().requirepass, "--secret");
     assert_eq!(load(&["--port=7000"]).settings().port, 7000);
     assert_eq!(load(&["--PORT", "7000"]).settings().port, 7000);
@@ -224,45 +178,16 @@ fn a_wrong_setting_is_named_with_its_value_its_source_and_what_is_allowed() {
     let scratch = Scratch::new();
     let mut file = scratch.file("prot = 1");
     for (args, env, parts) in [
-        (
-            vec!["--port", "70000"],
-            vec![],
-            ["port", "'70000'", "option --port", "from 0 to 65535"],
-        ),
-        (
-            vec![],
-            vec![("STRATA_HZ", "x")],
-            ["hz", "'x'", "STRATA_HZ", "whole number"],
-        ),
-        (
-            vec!["--maxmemory-policy", "lru"],
-            vec![],
-            ["maxmemory-policy", "'lru'", "option", "allkeys-lru"],
-        ),
-        (
-            vec!["--shards", "3"],
-            vec![],
-            ["shards", "'3'", "power of two", "65536"],
-        ),
-        (
-            vec!["--save", "3600", "1"],
-            vec![],
-            ["save", "'3600 1'", "memory only", "empty"],
-        ),
-        (
-            vec!["--appendonly", "yes"],
-            vec![],
-            ["appendonly", "'yes'", "memory only", "only no"],
-        ),
+        (vec!["--port", "70000"], vec![], ["port", "'70000'", "option --port", "from 0 to 65535"]),
+        (vec![], vec![("STRATA_HZ", "x")], ["hz", "'x'", "STRATA_HZ", "whole number"]),
+        (vec!["--maxmemory-policy", "lru"], vec![], ["maxmemory-policy", "'lru'", "option", "allkeys-lru"]),
+        (vec!["--shards", "3"], vec![], ["shards", "'3'", "power of two", "65536"]),
+        (vec!["--save", "3600", "1"], vec![], ["save", "'3600 1'", "memory only", "empty"]),
+        (vec!["--appendonly", "yes"], vec![], ["appendonly", "'yes'", "memory only", "only no"]),
         (
             vec!["--maxmemroy", "1"],
             vec![],
-            [
-                "unexpected argument",
-                "--maxmemroy",
-                "similar",
-                "'--maxmemory'",
-            ],
+            ["unexpected argument", "--maxmemroy", "similar", "'--maxmemory'"],
         ),
         (
             vec![],
@@ -270,23 +195,12 @@ fn a_wrong_setting_is_named_with_its_value_its_source_and_what_is_allowed() {
             ["unknown", "STRATA_MAXMEMROY", "environment", "'maxmemory'"],
         ),
         (vec![&file], vec![], ["unknown", "'prot'", "file", "'port'"]),
-        (
-            vec!["--port"],
-            vec![],
-            ["value is required", "--port", "", ""],
-        ),
-        (
-            vec!["/nowhere.toml"],
-            vec![],
-            ["/nowhere.toml", "No such file", "", ""],
-        ),
+        (vec!["--port"], vec![], ["value is required", "--port", "", ""]),
+        (vec!["/nowhere.toml"], vec![], ["/nowhere.toml", "No such file", "", ""]),
     ] {
         let error = refused(&args, &env);
         for part in parts {
-            assert!(
-                error.contains(part),
-                "{args:?} {env:?}: {part:?} is not in {error:?}"
-            );
+            assert!(error.contains(part), "{args:?} {env:?}: {part:?} is not in {error:?}");
         }
     }
     for (text, part) in [
@@ -321,25 +235,16 @@ fn service_links_of_containers_are_not_settings() {
 
 #[test]
 fn help_and_version_come_from_the_table() {
-    let Err(ConfigError::Usage(help)) = load_with(&["--help"], &[]) else {
-        panic!("help is not a start")
-    };
+    let Err(ConfigError::Usage(help)) = load_with(&["--help"], &[]) else { panic!("help is not a start") };
     let help = help.to_string();
     for parameter in PARAMETERS {
-        assert!(
-            help.contains(&format!("--{} ", parameter.name)),
-            "{}",
-            parameter.name
-        );
+        assert!(help.contains(&format!("--{} ", parameter.name)), "{}", parameter.name);
         assert!(help.contains(parameter.doc), "{}", parameter.name);
     }
     let Err(ConfigError::Usage(version)) = load_with(&["--version"], &[]) else {
         panic!("version is not a start")
     };
-    assert_eq!(
-        version.to_string().trim(),
-        concat!("strata ", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(version.to_string().trim(), concat!("strata ", env!("CARGO_PKG_VERSION")));
     assert_eq!(version.exit_code(), 0);
 }
 
@@ -347,17 +252,10 @@ fn help_and_version_come_from_the_table() {
 fn get_takes_several_globs_and_repeats_nothing() {
     let config = load(&[]);
     let names = |patterns: &[&[u8]]| -> Vec<String> {
-        config
-            .get(patterns)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect()
+        config.get(patterns).into_iter().map(|(name, _)| name).collect()
     };
     assert_eq!(names(&[b"*"]).len(), PARAMETERS.len());
-    assert_eq!(
-        names(&[b"lfu*", b"lfu-log-factor", b"LFU-[a-z]*"]),
-        ["lfu-log-factor", "lfu-decay-time"]
-    );
+    assert_eq!(names(&[b"lfu*", b"lfu-log-factor", b"LFU-[a-z]*"]), ["lfu-log-factor", "lfu-decay-time"]);
     assert_eq!(names(&[b"MaxMemory"]), ["MaxMemory"]);
     assert_eq!(names(&[b"nothing", b"x*y"]), [""; 0]);
 }
@@ -365,36 +263,21 @@ fn get_takes_several_globs_and_repeats_nothing() {
 #[test]
 fn set_changes_all_or_none_and_answers_like_redis() {
     let config = load(&[]);
-    let failed = |name, reason| {
-        Err(format!(
-            "CONFIG SET failed (possibly related to argument '{name}') - {reason}"
-        ))
-    };
+    let failed =
+        |name, reason| Err(format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}"));
     for (pairs, expected) in [
         (
             vec![("maxmemory", "1mb"), ("foo", "1"), ("workers", "1")],
             Err("Unknown option or number of arguments for CONFIG SET - 'foo'".to_owned()),
         ),
-        (
-            vec![("maxmemory", "1mb"), ("Databases", "3")],
-            failed("Databases", "can't set immutable config"),
-        ),
-        (
-            vec![("dir", "/")],
-            failed("dir", "can't set protected config"),
-        ),
-        (
-            vec![("maxmemory", "1mb"), ("MAXMEMORY", "2mb")],
-            failed("MAXMEMORY", "duplicate parameter"),
-        ),
+        (vec![("maxmemory", "1mb"), ("Databases", "3")], failed("Databases", "can't set immutable config")),
+        (vec![("dir", "/")], failed("dir", "can't set protected config")),
+        (vec![("maxmemory", "1mb"), ("MAXMEMORY", "2mb")], failed("MAXMEMORY", "duplicate parameter")),
         (
             vec![("maxmemory", "1mb"), ("TIMEOUT", "abc")],
             failed("timeout", "argument couldn't be parsed into an integer"),
         ),
-        (
-            vec![("maxmemory", "-1")],
-            failed("maxmemory", "argument must be a memory value"),
-        ),
+        (vec![("maxmemory", "-1")], failed("maxmemory", "argument must be a memory value")),
         (
             vec![("proto-max-bulk-len", "1")],
             failed(
@@ -404,10 +287,7 @@ fn set_changes_all_or_none_and_answers_like_redis() {
         ),
         (
             vec![("maxclients", "0")],
-            failed(
-                "maxclients",
-                "argument must be between 1 and 4294967295 inclusive",
-            ),
+            failed("maxclients", "argument must be between 1 and 4294967295 inclusive"),
         ),
         (
             vec![("slowlog-log-slower-than", "-5")],
@@ -416,10 +296,7 @@ fn set_changes_all_or_none_and_answers_like_redis() {
                 "argument must be between -1 and 9223372036854775807 inclusive",
             ),
         ),
-        (
-            vec![("latency-tracking", "on")],
-            failed("latency-tracking", "argument must be 'yes' or 'no'"),
-        ),
+        (vec![("latency-tracking", "on")], failed("latency-tracking", "argument must be 'yes' or 'no'")),
         (
             vec![("loglevel", "loud")],
             failed(
@@ -429,29 +306,16 @@ fn set_changes_all_or_none_and_answers_like_redis() {
         ),
         (
             vec![("notify-keyspace-events", "KQ")],
-            failed(
-                "notify-keyspace-events",
-                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
-            ),
+            failed("notify-keyspace-events", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
         ),
-        (
-            vec![("appendonly", "maybe")],
-            failed("appendonly", "argument must be 'yes' or 'no'"),
-        ),
+        (vec![("appendonly", "maybe")], failed("appendonly", "argument must be 'yes' or 'no'")),
     ] {
         assert_eq!(set(&config, &pairs), expected);
         assert_eq!(config.generation(), 0);
         assert_eq!(*config.snapshot(), Settings::default());
     }
     assert_eq!(
-        set(
-            &config,
-            &[
-                ("maxmemory", "1mb"),
-                ("HZ", "1000"),
-                ("notify-keyspace-events", "KEA")
-            ]
-        ),
+        set(&config, &[("maxmemory", "1mb"), ("HZ", "1000"), ("notify-keyspace-events", "KEA")]),
         Ok(())
     );
     assert_eq!(config.generation(), 1);
@@ -466,10 +330,7 @@ fn what_cannot_be_applied_is_not_published() {
     let config = load(&[]);
     config.on_change(|old, new| match old.port == new.port {
         true => Ok(()),
-        false => Err((
-            "port",
-            "Unable to listen on this port. Check server logs.".to_owned(),
-        )),
+        false => Err(("port", "Unable to listen on this port. Check server logs.".to_owned())),
     });
     let error = set(&config, &[("hz", "20"), ("port", "1")]);
     assert_eq!(
@@ -477,14 +338,7 @@ fn what_cannot_be_applied_is_not_published() {
         Err("CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs."
             .to_owned())
     );
-    assert_eq!(
-        (
-            config.settings().hz,
-            config.settings().port,
-            config.generation()
-        ),
-        (10, 6379, 0)
-    );
+    assert_eq!((config.settings().hz, config.settings().port, config.generation()), (10, 6379, 0));
     assert_eq!(set(&config, &[("hz", "20")]), Ok(()));
     assert_eq!(config.generation(), 1);
 }
@@ -501,19 +355,15 @@ fn protected_parameters_can_be_opened_for_local_clients() {
     let missing = config.set_from(true, &[(b"dir", b"/nowhere")]);
     assert_eq!(
         missing.map_err(|error| error.to_string()),
-        Err(
-            "CONFIG SET failed (possibly related to argument 'dir') - No such file or directory"
-                .to_owned()
-        )
+        Err("CONFIG SET failed (possibly related to argument 'dir') - No such file or directory".to_owned())
     );
 }
 
 #[test]
 fn rewrite_keeps_comments_and_order_and_adds_what_changed() {
     let scratch = Scratch::new();
-    let file = scratch.file(
-        "# mine\nhz = 10 # ten\n\nport = 7000\nmaxmemory = \"1gb\" # one\nbind = [\"127.0.0.1\"]\n",
-    );
+    let file = scratch
+        .file("# mine\nhz = 10 # ten\n\nport = 7000\nmaxmemory = \"1gb\" # one\nbind = [\"127.0.0.1\"]\n");
     let config = load(&[&file, "--port", "7001"]);
     let changes = [
         ("maxmemory", "8388608"),
@@ -531,21 +381,13 @@ fn rewrite_keeps_comments_and_order_and_adds_what_changed() {
     );
     assert_eq!(*load(&[&file]).snapshot(), *config.snapshot());
     assert_eq!(config.rewrite(), Ok(()));
-    assert_eq!(
-        std::fs::read_dir(&scratch.0)
-            .expect("the directory")
-            .count(),
-        1
-    );
+    assert_eq!(std::fs::read_dir(&scratch.0).expect("the directory").count(), 1);
 }
 
 #[test]
 fn rewrite_needs_a_file() {
     let error = load(&[]).rewrite().map_err(|error| error.to_string());
-    assert_eq!(
-        error,
-        Err("The server is running without a config file".to_owned())
-    );
+    assert_eq!(error, Err("The server is running without a config file".to_owned()));
 }
 
 #[test]

@@ -62,18 +62,12 @@ pub trait Choice: Copy + PartialEq + Sized + 'static {
 
     /// The word for this value.
     fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, value)| *value == self)
-            .map_or("", |(word, _)| word)
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
     }
 
     /// The value of a word, without regard to case.
     fn from_word(text: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(word, _)| word.eq_ignore_ascii_case(text))
-            .map(|(_, value)| *value)
+        Self::WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value)
     }
 }
 
@@ -144,22 +138,17 @@ impl OutputLimits {
                 "slave" | "replica" => &mut updated.replica,
                 "pubsub" => &mut updated.pubsub,
                 _ => {
-                    return Err(
-                        "Invalid client class specified in buffer limit configuration.".to_owned(),
-                    );
+                    return Err("Invalid client class specified in buffer limit configuration.".to_owned());
                 }
             };
             let seconds = class[3].parse::<u64>().ok();
             match (parse_memory(class[1]), parse_memory(class[2]), seconds) {
                 (Some(hard_bytes), Some(soft_bytes), Some(soft_seconds)) => {
-                    *limit = ClassLimit {
-                        hard_bytes,
-                        soft_bytes,
-                        soft_seconds,
-                    };
+                    *limit = ClassLimit { hard_bytes, soft_bytes, soft_seconds };
                 }
                 _ => {
-                    return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned());
+                    return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration."
+                        .to_owned());
                 }
             }
         }
@@ -171,16 +160,9 @@ impl OutputLimits {
     #[must_use]
     pub fn classes(&self) -> [String; 3] {
         let print = |name: &str, limit: &ClassLimit| {
-            format!(
-                "{name} {} {} {}",
-                limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
-            )
+            format!("{name} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_seconds)
         };
-        [
-            print("normal", &self.normal),
-            print("slave", &self.replica),
-            print("pubsub", &self.pubsub),
-        ]
+        [print("normal", &self.normal), print("slave", &self.replica), print("pubsub", &self.pubsub)]
     }
 }
 
@@ -238,11 +220,8 @@ const NOTIFY_CLASSES: [(char, NotifyFlags); 11] = [
     ('d', NotifyFlags::MODULE),
     ('n', NotifyFlags::NEW),
 ];
-const NOTIFY_OTHERS: [(char, NotifyFlags); 3] = [
-    ('K', NotifyFlags::KEYSPACE),
-    ('E', NotifyFlags::KEYEVENT),
-    ('m', NotifyFlags::KEY_MISS),
-];
+const NOTIFY_OTHERS: [(char, NotifyFlags); 3] =
+    [('K', NotifyFlags::KEYSPACE), ('E', NotifyFlags::KEYEVENT), ('m', NotifyFlags::KEY_MISS)];
 
 impl NotifyFlags {
     /// Reads letters in any order; `None` if one of them is no class.
@@ -264,17 +243,9 @@ impl NotifyFlags {
     #[must_use]
     pub fn print(self) -> String {
         let letters = |classes: &[(char, Self)]| -> String {
-            classes
-                .iter()
-                .filter(|(_, flag)| self.contains(*flag))
-                .map(|(letter, _)| *letter)
-                .collect()
+            classes.iter().filter(|(_, flag)| self.contains(*flag)).map(|(letter, _)| *letter).collect()
         };
-        let classes = if self.contains(Self::ALL) {
-            "A".to_owned()
-        } else {
-            letters(&NOTIFY_CLASSES)
-        };
+        let classes = if self.contains(Self::ALL) { "A".to_owned() } else { letters(&NOTIFY_CLASSES) };
         classes + &letters(&NOTIFY_OTHERS)
     }
 }
@@ -283,9 +254,7 @@ impl NotifyFlags {
 /// `None` if it is not one or does not fit. An empty text is zero, as for Redis.
 #[must_use]
 pub fn parse_memory(text: &str) -> Option<u64> {
-    let unit_at = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit_at);
     let unit: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -323,10 +292,9 @@ pub fn parse_percentiles(text: &str) -> Result<Vec<f64>, String> {
         .filter(|_| !text.is_empty())
         .map(|word| match number::parse_f64(word.as_bytes()) {
             None => Err("Invalid latency-tracking-info-percentiles parameters".to_owned()),
-            Some(number) if !(0.0..=100.0).contains(&number) => Err(
-                "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
-                    .to_owned(),
-            ),
+            Some(number) if !(0.0..=100.0).contains(&number) => {
+                Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned())
+            }
             Some(number) => Ok(number),
         })
         .collect()
@@ -380,11 +348,7 @@ mod tests {
             ("Kn$", Some("$nK")),
             ("q", None),
         ] {
-            assert_eq!(
-                NotifyFlags::parse(text).map(NotifyFlags::print).as_deref(),
-                expected,
-                "{text:?}"
-            );
+            assert_eq!(NotifyFlags::parse(text).map(NotifyFlags::print).as_deref(), expected, "{text:?}");
         }
     }
 
@@ -392,17 +356,9 @@ mod tests {
     fn output_limits_change_only_the_classes_named() {
         let mut limits = OutputLimits::default();
         assert_eq!(limits.update("Replica 256mb 64mb 60 pubsub 1k 0 0"), Ok(()));
-        assert_eq!(
-            limits.classes().join(" "),
-            "normal 0 0 0 slave 268435456 67108864 60 pubsub 1000 0 0"
-        );
+        assert_eq!(limits.classes().join(" "), "normal 0 0 0 slave 268435456 67108864 60 pubsub 1000 0 0");
         let before = limits;
-        for wrong in [
-            "normal 0 0",
-            "master 0 0 0",
-            "normal 0 0 -1",
-            "normal 1 1 1 slave x 0 0",
-        ] {
+        for wrong in ["normal 0 0", "master 0 0 0", "normal 0 0 -1", "normal 1 1 1 slave x 0 0"] {
             assert!(limits.update(wrong).is_err(), "{wrong:?}");
             assert_eq!(limits, before);
         }
@@ -411,12 +367,8 @@ mod tests {
     #[test]
     fn percentiles_print_short() {
         let print = |text| {
-            parse_percentiles(text).map(|all| {
-                all.into_iter()
-                    .map(print_percentile)
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            })
+            parse_percentiles(text)
+                .map(|all| all.into_iter().map(print_percentile).collect::<Vec<_>>().join(" "))
         };
         assert_eq!(print("50 99.0 99.900"), Ok("50 99 99.9".to_owned()));
         assert_eq!(print("0 100"), Ok("0 100".to_owned()));

@@ -39,13 +39,9 @@ impl Kind {
         match self {
             Self::Bool => "yes or no".to_owned(),
             Self::Integer(low, high) => format!("a whole number from {low} to {high}"),
-            Self::Memory(0, u64::MAX) => {
-                "a number of bytes, alone or with k, kb, m, mb, g or gb".to_owned()
-            }
+            Self::Memory(0, u64::MAX) => "a number of bytes, alone or with k, kb, m, mb, g or gb".to_owned(),
             Self::Memory(low, high) => {
-                format!(
-                    "a number of bytes from {low} to {high}, alone or with k, kb, m, mb, g or gb"
-                )
+                format!("a number of bytes from {low} to {high}, alone or with k, kb, m, mb, g or gb")
             }
             Self::Octal(high) => format!("octal digits from 0 to {high:o}"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
@@ -95,16 +91,16 @@ fn parse_number(text: &str, kind: &Kind) -> Result<i128, String> {
             (i128::from(bytes), i128::from(low), i128::from(high))
         }
         Kind::Octal(high) => {
-            let number = i64::from_str_radix(text, 8)
-                .map_err(|_| "argument couldn't be parsed as an octal number")?;
+            let number =
+                i64::from_str_radix(text, 8).map_err(|_| "argument couldn't be parsed as an octal number")?;
             if !(0..=i64::from(high)).contains(&number) {
                 return Err(format!("argument must be between 0 and {high:o} inclusive"));
             }
             return Ok(i128::from(number));
         }
         Kind::Integer(low, high) => {
-            let number = number::parse_i64(text.as_bytes())
-                .ok_or("argument couldn't be parsed into an integer")?;
+            let number =
+                number::parse_i64(text.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             (i128::from(number), i128::from(low), i128::from(high))
         }
         _ => return Err("argument couldn't be parsed into an integer".to_owned()),
@@ -112,9 +108,7 @@ fn parse_number(text: &str, kind: &Kind) -> Result<i128, String> {
     if (low..=high).contains(&number) {
         Ok(number)
     } else {
-        Err(format!(
-            "argument must be between {low} and {high} inclusive"
-        ))
+        Err(format!("argument must be between {low} and {high} inclusive"))
     }
 }
 
@@ -142,11 +136,7 @@ number_values!(u16, u32, u64, usize, i64);
 impl Value for String {
     fn assign(&mut self, text: &str, kind: &Kind) -> Result<(), String> {
         match kind {
-            Kind::Only("no", _)
-                if !["no", "yes"]
-                    .iter()
-                    .any(|word| text.eq_ignore_ascii_case(word)) =>
-            {
+            Kind::Only("no", _) if !["no", "yes"].iter().any(|word| text.eq_ignore_ascii_case(word)) => {
                 return Err("argument must be 'yes' or 'no'".to_owned());
             }
             Kind::Only(only, reason) if !text.eq_ignore_ascii_case(only) => {
@@ -154,17 +144,12 @@ impl Value for String {
             }
             Kind::Only(only, _) => (*only).clone_into(self),
             // The directory the process is in may have been removed; that alone must not stop it.
-            Kind::Directory if text == "." && std::env::current_dir().is_err() => {
-                text.clone_into(self)
-            }
+            Kind::Directory if text == "." && std::env::current_dir().is_err() => text.clone_into(self),
             Kind::Directory => {
                 let reason = |error: std::io::Error| super::io_reason(&error);
                 let path = std::fs::canonicalize(text).map_err(reason)?;
                 std::fs::read_dir(&path).map_err(reason)?;
-                *self = path
-                    .to_str()
-                    .ok_or("argument must be valid UTF-8")?
-                    .to_owned();
+                *self = path.to_str().ok_or("argument must be valid UTF-8")?.to_owned();
             }
             _ => text.clone_into(self),
         }
@@ -199,10 +184,7 @@ impl Value for Vec<f64> {
     }
 
     fn print(&self, _kind: &Kind) -> String {
-        let words: Vec<String> = self
-            .iter()
-            .map(|number| types::print_percentile(*number))
-            .collect();
+        let words: Vec<String> = self.iter().map(|number| types::print_percentile(*number)).collect();
         words.join(" ")
     }
 }

@@ -244,15 +244,14 @@ impl<'a> Access<'a> {
                     let old = std::mem::replace(&mut *entry, fresh);
                     self.scratch.garbage.push(old);
                 }
+                drop(entry);
                 self.file_expiry(key, old, new);
                 self.record(key, Change::Put, class, event);
             }
             None => {
                 let mut entry = Entry::new(key.name, value, new);
                 entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
-                self.insert(key, entry);
-                self.record(key, Change::Put, class, event);
-                self.event(key, NotifyFlags::NEW, "new");
+                self.put_entry(key, entry, class, event);
             }
         }
     }

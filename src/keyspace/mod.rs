@@ -45,7 +45,6 @@ pub struct Counts {
 }
 
 /// What one worker needs to use the keyspace, kept between commands.
-#[derive(Debug)]
 pub struct Scratch {
     /// What the present command wrote, if anybody cares.
     effects: Vec<Effect>,
@@ -125,7 +124,11 @@ impl Keyspace {
 
     /// The databases that were ever used.
     pub fn databases_in_use(&self) -> Vec<(usize, &Database)> {
-        self.databases.iter().enumerate().filter_map(|(number, database)| Some((number, database.get()?))).collect()
+        self.databases
+            .iter()
+            .enumerate()
+            .filter_map(|(number, database)| Some((number, database.get()?)))
+            .collect()
     }
 
     /// The keyed hash of a key.
@@ -154,11 +157,11 @@ impl Keyspace {
 
     /// Which notifications are wanted (`notify-keyspace-events`).
     pub fn set_notify(&self, flags: NotifyFlags) {
-        self.notify.store(flags.bits(), Relaxed);
+        self.notify.store(u32::from(flags.bits()), Relaxed);
     }
 
     fn notify_flags(&self) -> NotifyFlags {
-        NotifyFlags::from_bits_truncate(self.notify.load(Relaxed))
+        NotifyFlags::from_bits_truncate(self.notify.load(Relaxed) as u16)
     }
 
     /// How uses of keys are noted.

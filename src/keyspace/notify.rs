@@ -8,7 +8,9 @@ impl Keyspace {
     /// Publishes the effects whose class is wanted.
     pub(super) fn notify(&self, effects: &[Effect]) {
         let wanted = self.notify_flags();
-        for effect in effects.iter().filter(|effect| !effect.event.is_empty() && wanted.contains(effect.class)) {
+        for effect in
+            effects.iter().filter(|effect| !effect.event.is_empty() && wanted.contains(effect.class))
+        {
             if wanted.contains(NotifyFlags::KEYSPACE) {
                 let prefix = format!("__keyspace@{}__:", effect.database);
                 let channel = [prefix.as_bytes(), &effect.key].concat();

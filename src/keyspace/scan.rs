@@ -79,7 +79,8 @@ impl Keyspace {
         let mut old = Vec::with_capacity(locked.len());
         let mut version = 0;
         for state in &mut locked {
-            let next = ShardState { version: state.version + 1, ..ShardState::default() };
+            let mut next = ShardState::default();
+            next.version = state.version + 1;
             version = version.max(next.version);
             old.push(std::mem::replace(&mut **state, next));
         }
@@ -121,5 +122,26 @@ impl Keyspace {
         self.database(database).shards().iter().map(|shard| shard.lock()).fold((0, 0, 0), |sum, state| {
             (sum.0 + state.table.len(), sum.1 + state.expires as usize, sum.2 + state.overhead_bytes())
         })
+    }
+
+    /// The average time that keys which expire have left, in milliseconds, estimated from a sample.
+    pub fn average_ttl_ms(&self, database: usize, now_ms: i64) -> i64 {
+        const SAMPLES: i64 = 64;
+        let (mut sum, mut count) = (0_i64, 0_i64);
+        for shard in self.database(database).shards() {
+            let state = shard.lock();
+            if state.expires == 0 {
+                continue;
+            }
+            let left = state.table.iter_from(0).filter_map(|(_, entry)| entry.expires_at_ms());
+            for at in left.take((SAMPLES - count) as usize) {
+                sum = sum.saturating_add((at - now_ms).max(0));
+                count += 1;
+            }
+            if count == SAMPLES {
+                break;
+            }
+        }
+        sum.checked_div(count).unwrap_or(0)
     }
 }

@@ -443,7 +443,8 @@ mod tests {
 
     #[test]
     fn size_classes_are_those_of_jemalloc() {
-        for (bytes, class) in [(1, 16), (16, 16), (17, 32), (129, 160), (160, 160), (257, 320), (4097, 5120)] {
+        for (bytes, class) in [(1, 16), (16, 16), (17, 32), (129, 160), (160, 160), (257, 320), (4097, 5120)]
+        {
             assert_eq!(size_class(bytes), class, "{bytes}");
         }
     }

@@ -125,7 +125,11 @@ impl Hand {
         let soonest = databases
             .iter()
             .flat_map(|(number, database)| {
-                database.shards().iter().enumerate().map(move |(index, shard)| (shard.next_due_ms(), *number, index))
+                database
+                    .shards()
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, shard)| (shard.next_due_ms(), *number, index))
             })
             .min();
         if let Some((due, number, index)) = soonest

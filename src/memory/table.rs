@@ -243,7 +243,8 @@ impl Table {
             }
             let position = slot.position();
             // SAFETY: the slot is occupied, and each entry has one slot.
-            if !visit(position, &mut unsafe { EntryMut::new(slot) }) {
+            let mut entry = unsafe { EntryMut::new(slot) };
+            if !visit(position, &mut entry) {
                 return;
             }
         }

@@ -19,6 +19,8 @@ static UNPUBLISHED: AtomicI64 = AtomicI64::new(0);
 static OVERHEAD: AtomicI64 = AtomicI64::new(0);
 /// Anonymous resident bytes beyond the allocated ones at the start.
 static BASELINE: AtomicI64 = AtomicI64::new(0);
+/// Allocated bytes at the start.
+static STARTUP: AtomicI64 = AtomicI64::new(0);
 /// The largest total that [`sample`] saw.
 static PEAK: AtomicI64 = AtomicI64::new(0);
 
@@ -103,12 +105,27 @@ pub fn allocator_stats() -> AllocatorStats {
     }
 }
 
+/// What was allocated when the server had started.
+pub fn startup_bytes() -> usize {
+    STARTUP.load(Relaxed).max(0) as usize
+}
+
+/// The allocator's own report for people.
+pub fn allocator_report() -> Vec<u8> {
+    let mut report = Vec::new();
+    match tikv_jemalloc_ctl::stats_print::stats_print(&mut report, Default::default()) {
+        Ok(()) => report,
+        Err(error) => format!("the allocator has no report: {error}\n").into_bytes(),
+    }
+}
+
 /// Notes what the process has before there is any data; called once, at the start.
 pub fn note_start() {
     publish();
     let anonymous = status_bytes("RssAnon:").unwrap_or(0) as i64;
     let allocated = allocator_stats().allocated as i64;
     UNPUBLISHED.store(allocated - PUBLISHED.load(Relaxed), Relaxed);
+    STARTUP.store(allocated, Relaxed);
     BASELINE.store((anonymous - allocated).max(0), Relaxed);
 }
 

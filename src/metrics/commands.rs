@@ -40,7 +40,7 @@ impl CommandStats {
         if let Some(theirs) = &other.histogram {
             match &mut self.histogram {
                 // Both have the same bounds, so adding cannot fail.
-                Some(ours) => drop(ours.add(theirs)),
+                Some(ours) => drop(ours.add(&**theirs)),
                 None => self.histogram = Some(theirs.clone()),
             }
         }
@@ -79,9 +79,10 @@ impl CommandStats {
         let mut steps = Vec::new();
         let (mut bound_ns, mut previous) = (1024_u64, 0);
         loop {
-            let count = if bound_ns >= NANOS_MAX { histogram.len() } else { histogram.count_between(0, bound_ns - 1) };
+            let bound_equivalent = histogram.highest_equivalent(bound_ns);
+            let count = histogram.count_between(0, bound_equivalent);
             if count > previous {
-                steps.push((bound_ns / 1000, count));
+                steps.push((bound_equivalent / 1000, count));
                 previous = count;
             }
             if count == histogram.len() || bound_ns > NANOS_MAX {

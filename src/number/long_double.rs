@@ -31,12 +31,7 @@ pub struct LongDouble {
 
 impl LongDouble {
     /// Zero, which stands for a key that does not exist.
-    pub const ZERO: Self = Self {
-        negative: false,
-        significand: 0,
-        exponent: 0,
-        infinite: false,
-    };
+    pub const ZERO: Self = Self { negative: false, significand: 0, exponent: 0, infinite: false };
 
     /// Reads what C's `strtold` reads, but no NaN, no spaces, and nothing that over- or underflows.
     #[must_use]
@@ -50,11 +45,7 @@ impl LongDouble {
             rest => (false, rest),
         };
         if is_infinity(unsigned) {
-            return Some(Self {
-                negative,
-                infinite: true,
-                ..Self::ZERO
-            });
+            return Some(Self { negative, infinite: true, ..Self::ZERO });
         }
         let number = match unsigned {
             [b'0', b'x' | b'X', digits @ ..] => parse_hexadecimal(digits)?,
@@ -85,9 +76,7 @@ impl LongDouble {
             return out.extend_from_slice(b"inf");
         }
         if self.exponent >= 0 {
-            return Big::from(self.significand)
-                .shift_left(self.exponent.unsigned_abs())
-                .write_decimal(out);
+            return Big::from(self.significand).shift_left(self.exponent.unsigned_abs()).write_decimal(out);
         }
         let shift = self.exponent.unsigned_abs();
         let whole = u128::from(self.significand.checked_shr(shift).unwrap_or(0));
@@ -145,20 +134,16 @@ impl std::ops::Add for LongDouble {
     /// NaN in the same words.
     fn add(self, other: Self) -> Self {
         if self.infinite || other.infinite {
-            return Self {
-                infinite: true,
-                ..Self::ZERO
-            };
+            return Self { infinite: true, ..Self::ZERO };
         }
         if self.significand == 0 || other.significand == 0 {
             return if other.significand == 0 { self } else { other };
         }
-        let (large, small) =
-            if (self.exponent, self.significand) >= (other.exponent, other.significand) {
-                (self, other)
-            } else {
-                (other, self)
-            };
+        let (large, small) = if (self.exponent, self.significand) >= (other.exponent, other.significand) {
+            (self, other)
+        } else {
+            (other, self)
+        };
         // 62 bits below each significand leave room for a carry above; what falls off the end stays as a sticky bit.
         let distance = large.exponent.abs_diff(small.exponent);
         let wide_large = u128::from(large.significand) << 62;
@@ -166,11 +151,7 @@ impl std::ops::Add for LongDouble {
         let shifted = wide_small.checked_shr(distance).unwrap_or(0);
         let lost = distance > 0 && wide_small.trailing_zeros() < distance;
         let shifted = shifted | u128::from(lost);
-        let sum = if large.negative == small.negative {
-            wide_large + shifted
-        } else {
-            wide_large - shifted
-        };
+        let sum = if large.negative == small.negative { wide_large + shifted } else { wide_large - shifted };
         round(large.negative, sum, large.exponent - 62, false)
     }
 }
@@ -245,9 +226,8 @@ fn split(text: &[u8], markers: [u8; 2], is_digit: fn(&u8) -> bool) -> Option<(Ve
             if exponent.is_empty() || !exponent.iter().all(u8::is_ascii_digit) {
                 return None;
             }
-            let magnitude = exponent.iter().fold(0i64, |sum, byte| {
-                (sum * 10 + i64::from(byte - b'0')).min(1_000_000)
-            });
+            let magnitude =
+                exponent.iter().fold(0i64, |sum, byte| (sum * 10 + i64::from(byte - b'0')).min(1_000_000));
             if negative { -magnitude } else { magnitude }
         }
         _ => return None,
@@ -284,11 +264,7 @@ fn parse_decimal(text: &[u8]) -> Option<LongDouble> {
     for _ in 0..exponent.unsigned_abs() {
         power.multiply_add(10, 0);
     }
-    Some(if exponent >= 0 {
-        numerator.multiply(&power).round(0)
-    } else {
-        numerator.divide(power)
-    })
+    Some(if exponent >= 0 { numerator.multiply(&power).round(0) } else { numerator.divide(power) })
 }
 
 trait TrimZeros {
@@ -344,10 +320,7 @@ impl Big {
         let mut product = smallvec::smallvec![0u32; self.0.len() + other.0.len()];
         for (at, digit) in self.0.iter().enumerate() {
             let mut carry = 0u64;
-            for (place, factor) in product[at..]
-                .iter_mut()
-                .zip(other.0.iter().chain(std::iter::repeat(&0)))
-            {
+            for (place, factor) in product[at..].iter_mut().zip(other.0.iter().chain(std::iter::repeat(&0))) {
                 carry += u64::from(*place) + u64::from(*digit) * u64::from(*factor);
                 *place = carry as u32;
                 carry >>= 32;
@@ -379,11 +352,7 @@ impl Big {
             return false;
         }
         let mut borrow = 0i64;
-        for (digit, taken) in self
-            .0
-            .iter_mut()
-            .zip(other.0.iter().chain(std::iter::repeat(&0)))
-        {
+        for (digit, taken) in self.0.iter_mut().zip(other.0.iter().chain(std::iter::repeat(&0))) {
             borrow += i64::from(*digit) - i64::from(*taken);
             *digit = borrow as u32;
             borrow >>= 32;
@@ -400,9 +369,7 @@ impl Big {
         for digit in self.0[digits.min(self.0.len())..].iter().rev() {
             top = top << 32 | u128::from(*digit);
         }
-        let sticky = self.0[..digits.min(self.0.len())]
-            .iter()
-            .any(|digit| *digit != 0);
+        let sticky = self.0[..digits.min(self.0.len())].iter().any(|digit| *digit != 0);
         debug_assert!(bits < 32);
         let exponent = exponent + digits as i64 * 32;
         let exponent = exponent.clamp(-1_000_000, 1_000_000) as i32;
@@ -486,8 +453,8 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused() {
         for text in [
-            "", " 1", "1 ", "abc", "nan", "1e", "1e+", "0x", "0xp1", ".", "-", "+-1", "1e5000",
-            "1e-5000", "1_0", "1.2.3",
+            "", " 1", "1 ", "abc", "nan", "1e", "1e+", "0x", "0xp1", ".", "-", "+-1", "1e5000", "1e-5000",
+            "1_0", "1.2.3",
         ] {
             assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text:?}");
         }
@@ -504,15 +471,7 @@ mod tests {
             LongDouble::from(number).write(&mut out);
             assert_eq!(String::from_utf8(out).ok(), Some(number.to_string()));
         }
-        for number in [
-            1.5,
-            -0.1,
-            1e300,
-            5e-324,
-            2.2e-308,
-            f64::MAX,
-            f64::MIN_POSITIVE,
-        ] {
+        for number in [1.5, -0.1, 1e300, 5e-324, 2.2e-308, f64::MAX, f64::MIN_POSITIVE] {
             let text = format!("{number:e}");
             let parsed = LongDouble::parse(text.as_bytes()).and_then(LongDouble::to_f64);
             assert_eq!(parsed, Some(number));

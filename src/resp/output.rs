@@ -139,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn flat(output: &Output, from: usize) -> Vec<u8> {
-        let mut slices = [const { IoSlice::new(&[]) }; SLICES_MAX];
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = output.slices(from, &mut slices);
         slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
     }

@@ -1,0 +1,433 @@
+//! COMMAND: the table, shown to clients.
+
+use super::parse::is;
+use super::row::{
+    Arg, ArgKind, CATEGORY_NAMES, Category, FLAG_NAMES, Flag, KeySpec, Row, arg, container, one_of, row,
+};
+use super::table::{Found, all_rows, lookup};
+use super::{Answer, Ctx, DONE, Error};
+use crate::glob;
+use crate::resp::Reply;
+
+fn command(ctx: &mut Ctx<'_>) -> Answer {
+    ctx.reply.array(all_rows().count());
+    all_rows().for_each(|row| write_info(&mut ctx.reply, row, None));
+    DONE
+}
+
+fn command_count(ctx: &mut Ctx<'_>) -> Answer {
+    ctx.reply.int(all_rows().count() as i64);
+    DONE
+}
+
+/// The row of a name such as `get` or `client|list`, with its container.
+fn find(name: &[u8]) -> Option<(&'static Row, Option<&'static Row>)> {
+    let mut words = name.splitn(2, |byte| *byte == b'|');
+    let first = words.next().unwrap_or_default();
+    let second = words.next();
+    let Found::Command(_, outer) = lookup(first, None) else { return None };
+    match (second, lookup(first, second)) {
+        (None, _) => Some((outer, None)),
+        (Some(_), Found::Command(_, row)) if !outer.subcommands.is_empty() => Some((row, Some(outer))),
+        _ => None,
+    }
+}
+
+fn full_name(row: &Row, outer: Option<&Row>) -> String {
+    match outer {
+        Some(outer) => format!("{}|{}", outer.name, row.name),
+        None => row.name.to_owned(),
+    }
+}
+
+/// First key, last key and step as COMMAND INFO shows them.
+fn legacy_range(row: &Row) -> (i64, i64, i64) {
+    match row.keys.first() {
+        Some(first) => {
+            // Several specifications of single keys next to one another are shown as one range.
+            let last_spec = row.keys.last().unwrap_or(first);
+            let last = if last_spec.last >= 0 {
+                last_spec.first as i64 + i64::from(last_spec.last)
+            } else {
+                i64::from(last_spec.last)
+            };
+            (first.first as i64, last, first.step as i64)
+        }
+        None => (0, 0, 0),
+    }
+}
+
+fn write_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
+    reply.map(3 + usize::from(spec.notes.is_some()));
+    if let Some(notes) = spec.notes {
+        reply.bulk(b"notes");
+        reply.bulk(notes.as_bytes());
+    }
+    reply.bulk(b"flags");
+    reply.simple_set(spec.flags);
+    reply.bulk(b"begin_search");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"index");
+    reply.bulk(b"spec");
+    reply.map(1);
+    reply.bulk(b"index");
+    reply.int(spec.first as i64);
+    reply.bulk(b"find_keys");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"range");
+    reply.bulk(b"spec");
+    reply.map(3);
+    reply.bulk(b"lastkey");
+    reply.int(spec.last.into());
+    reply.bulk(b"keystep");
+    reply.int(spec.step as i64);
+    reply.bulk(b"limit");
+    reply.int(0);
+}
+
+fn write_info(reply: &mut Reply<'_>, row: &Row, outer: Option<&Row>) {
+    let (first, last, step) = legacy_range(row);
+    reply.array(10);
+    reply.bulk(full_name(row, outer).as_bytes());
+    reply.int(row.arity.into());
+    let flags: Vec<&str> =
+        FLAG_NAMES.iter().filter(|(flag, _)| row.has(*flag)).map(|(_, name)| *name).collect();
+    reply.simple_set(&flags);
+    reply.int(first);
+    reply.int(last);
+    reply.int(step);
+    let categories: Vec<String> = CATEGORY_NAMES
+        .iter()
+        .filter(|(category, _)| row.is_in(*category))
+        .map(|(_, name)| format!("@{name}"))
+        .collect();
+    let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
+    reply.simple_set(&categories);
+    reply.set(row.tips.len());
+    row.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    reply.set(row.keys.len());
+    row.keys.iter().for_each(|spec| write_key_spec(reply, spec));
+    if row.subcommands.is_empty() {
+        reply.set(0)
+    } else {
+        reply.array(row.subcommands.len())
+    }
+    row.subcommands.iter().for_each(|sub| write_info(reply, sub, Some(row)));
+}
+
+fn command_info(ctx: &mut Ctx<'_>) -> Answer {
+    let names = ctx.args.from(2);
+    if names.is_empty() {
+        return command(ctx);
+    }
+    ctx.reply.array(names.len());
+    for name in names.iter() {
+        match find(name) {
+            Some((row, outer)) => write_info(&mut ctx.reply, row, outer),
+            None => ctx.reply.null_array(),
+        }
+    }
+    DONE
+}
+
+fn write_pair(reply: &mut Reply<'_>, name: &str, value: &str) {
+    reply.bulk(name.as_bytes());
+    reply.bulk(value.as_bytes());
+}
+
+fn write_arg(reply: &mut Reply<'_>, arg: &Arg) {
+    let nested = matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
+    let mut flags = Vec::new();
+    for (is_set, name) in
+        [(arg.optional, "optional"), (arg.multiple, "multiple"), (arg.multiple_token, "multiple_token")]
+    {
+        flags.extend(is_set.then_some(name));
+    }
+    let optional = [
+        arg.key_spec.is_some(),
+        arg.token.is_some(),
+        arg.since.is_some(),
+        arg.deprecated_since.is_some(),
+        !flags.is_empty(),
+    ];
+    reply.map(3 + optional.iter().filter(|there| **there).count());
+    write_pair(reply, "name", arg.name);
+    write_pair(reply, "type", arg.kind.name());
+    if !nested {
+        write_pair(reply, "display_text", arg.display.unwrap_or(arg.name));
+    }
+    if let Some(spec) = arg.key_spec {
+        reply.bulk(b"key_spec_index");
+        reply.int(spec as i64);
+    }
+    for (name, value) in
+        [("token", arg.token), ("since", arg.since), ("deprecated_since", arg.deprecated_since)]
+    {
+        if let Some(value) = value {
+            write_pair(reply, name, value);
+        }
+    }
+    if !flags.is_empty() {
+        reply.bulk(b"flags");
+        reply.simple_set(&flags);
+    }
+    if nested {
+        reply.bulk(b"arguments");
+        write_args(reply, arg.args);
+    }
+}
+
+fn write_args(reply: &mut Reply<'_>, args: &[Arg]) {
+    reply.array(args.len());
+    args.iter().for_each(|arg| write_arg(reply, arg));
+}
+
+fn write_docs(reply: &mut Reply<'_>, row: &Row) {
+    let optional = [
+        row.complexity.is_some(),
+        !row.doc_flags.is_empty(),
+        row.deprecated.is_some(),
+        row.deprecated.is_some_and(|(_, replaced_by)| replaced_by.is_some()),
+        !row.history.is_empty(),
+        !row.args.is_empty(),
+        !row.subcommands.is_empty(),
+    ];
+    reply.map(3 + optional.iter().filter(|there| **there).count());
+    write_pair(reply, "summary", row.summary);
+    write_pair(reply, "since", row.since);
+    write_pair(reply, "group", row.group);
+    if let Some(complexity) = row.complexity {
+        write_pair(reply, "complexity", complexity);
+    }
+    if !row.doc_flags.is_empty() {
+        reply.bulk(b"doc_flags");
+        reply.simple_set(row.doc_flags);
+    }
+    if let Some((since, replaced_by)) = row.deprecated {
+        write_pair(reply, "deprecated_since", since);
+        if let Some(replaced_by) = replaced_by {
+            write_pair(reply, "replaced_by", replaced_by);
+        }
+    }
+    if !row.history.is_empty() {
+        reply.bulk(b"history");
+        reply.set(row.history.len());
+        for (since, change) in row.history {
+            reply.array(2);
+            reply.bulk(since.as_bytes());
+            reply.bulk(change.as_bytes());
+        }
+    }
+    if !row.args.is_empty() {
+        reply.bulk(b"arguments");
+        write_args(reply, row.args);
+    }
+    if !row.subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(row.subcommands.len());
+        for sub in row.subcommands {
+            reply.bulk(full_name(sub, Some(row)).as_bytes());
+            write_docs(reply, sub);
+        }
+    }
+}
+
+fn command_docs(ctx: &mut Ctx<'_>) -> Answer {
+    let names = ctx.args.from(2);
+    let found: Vec<_> = if names.is_empty() {
+        all_rows().map(|row| (row, None)).collect()
+    } else {
+        names.iter().filter_map(find).collect()
+    };
+    ctx.reply.map(found.len());
+    for (row, outer) in found {
+        ctx.reply.bulk(full_name(row, outer).as_bytes());
+        write_docs(&mut ctx.reply, row);
+    }
+    DONE
+}
+
+fn command_list(ctx: &mut Ctx<'_>) -> Answer {
+    let options = ctx.args.from(2);
+    let with_subcommands = |row: &'static Row| {
+        std::iter::once(row.name.to_owned())
+            .chain(row.subcommands.iter().map(move |sub| full_name(sub, Some(row))))
+    };
+    let mut names: Vec<String> = Vec::new();
+    match (options.get(0), options.get(1), options.get(2)) {
+        (None, ..) => names.extend(all_rows().map(|row| row.name.to_owned())),
+        (Some(filter), Some(by), Some(value)) if is(filter, "filterby") && options.len() == 3 => {
+            if is(by, "module") {
+                // There are no modules, so no command is of one.
+            } else if is(by, "aclcat") {
+                let wanted = CATEGORY_NAMES.iter().find(|(_, name)| is(value, name));
+                if let Some((category, _)) = wanted {
+                    for row in all_rows() {
+                        names.extend(row.is_in(*category).then(|| row.name.to_owned()));
+                        let subs = row.subcommands.iter().filter(|sub| sub.is_in(*category));
+                        names.extend(subs.map(|sub| full_name(sub, Some(row))));
+                    }
+                }
+            } else if is(by, "pattern") {
+                let all = all_rows().flat_map(with_subcommands);
+                names.extend(all.filter(|name| glob::matches_nocase(value, name.as_bytes())));
+            } else {
+                return Err(Error::SYNTAX);
+            }
+        }
+        _ => return Err(Error::SYNTAX),
+    }
+    ctx.reply.set(names.len());
+    names.iter().for_each(|name| ctx.reply.bulk(name.as_bytes()));
+    DONE
+}
+
+/// The keys of the request that follows GETKEYS: their indices within it and what is done with them.
+fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])>, Error> {
+    let request = ctx.args.from(2);
+    let Some(name) = request.get(0) else { return Err(Error::SYNTAX) };
+    let Found::Command(_, row) = lookup(name, request.get(1)) else {
+        return Err(Error::fixed("ERR Invalid command specified"));
+    };
+    if row.keys.is_empty() {
+        return Err(Error::fixed("ERR The command has no key arguments"));
+    }
+    if !row.accepts(request.len()) {
+        return Err(Error::fixed("ERR Invalid number of arguments specified for command"));
+    }
+    let keys: Vec<_> = row
+        .keys
+        .iter()
+        .flat_map(|spec| {
+            spec.indices(request.len()).map(move |index| (index, key_flags(&request, row, spec)))
+        })
+        .collect();
+    if keys.is_empty() {
+        return Err(Error::fixed("ERR Invalid arguments specified for command"));
+    }
+    Ok(keys)
+}
+
+/// What is done with a key; for SET and GETEX that depends on the options.
+fn key_flags(request: &crate::resp::Args<'_>, row: &Row, spec: &KeySpec) -> &'static [&'static str] {
+    if row.name == "set" {
+        let gets = request.iter().skip(3).any(|word| is(word, "get"));
+        return if gets { &["RW", "access", "update"] } else { &["OW", "update"] };
+    }
+    spec.flags
+}
+
+fn command_getkeys(ctx: &mut Ctx<'_>) -> Answer {
+    let keys = keys_of_request(ctx)?;
+    let request = ctx.args.from(2);
+    ctx.reply.array(keys.len());
+    keys.iter().for_each(|(index, _)| ctx.reply.bulk(&request[*index]));
+    DONE
+}
+
+fn command_getkeysandflags(ctx: &mut Ctx<'_>) -> Answer {
+    let keys = keys_of_request(ctx)?;
+    let request = ctx.args.from(2);
+    ctx.reply.array(keys.len());
+    for (index, flags) in keys {
+        ctx.reply.array(2);
+        ctx.reply.bulk(&request[index]);
+        ctx.reply.simple_set(flags);
+    }
+    DONE
+}
+
+fn command_help(ctx: &mut Ctx<'_>) -> Answer {
+    ctx.help(&[
+        "(no subcommand)",
+        "    Return details about all Redis commands.",
+        "COUNT",
+        "    Return the total number of commands in this Redis server.",
+        "LIST",
+        "    Return a list of all commands in this Redis server.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full Redis command.",
+        "GETKEYSANDFLAGS <full-command>",
+        "    Return the keys and the access flags from a full Redis command.",
+    ])
+}
+
+/// The rows of this family.
+pub const ROWS: &[Row] = &[Row {
+    handler: command,
+    ..container(
+        "command",
+        -1,
+        "server",
+        &[
+            row("count", 2, "server", command_count)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Returns a count of commands.", "2.8.13")
+                .complexity("O(1)"),
+            row("docs", -2, "server", command_docs)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Returns documentary information about one, multiple or all commands.", "7.0.0")
+                .complexity("O(N) where N is the number of commands to look up")
+                .tips(&["nondeterministic_output_order"])
+                .args(&[arg("command-name", ArgKind::String).optional().multiple()]),
+            row("getkeys", -3, "server", command_getkeys)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Extracts the key names from an arbitrary command.", "2.8.13")
+                .complexity("O(N) where N is the number of arguments to the command")
+                .args(&[arg("command", ArgKind::String), arg("arg", ArgKind::String).optional().multiple()]),
+            row("getkeysandflags", -3, "server", command_getkeysandflags)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Extracts the key names and access flags for an arbitrary command.", "7.0.0")
+                .complexity("O(N) where N is the number of arguments to the command")
+                .args(&[arg("command", ArgKind::String), arg("arg", ArgKind::String).optional().multiple()]),
+            row("help", 2, "server", command_help)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Returns helpful text about the different subcommands.", "5.0.0")
+                .complexity("O(1)"),
+            row("info", -2, "server", command_info)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Returns information about one, multiple or all commands.", "2.8.13")
+                .complexity("O(N) where N is the number of commands to look up")
+                .history(&[("7.0.0", "Allowed to be called with no argument to get info on all commands.")])
+                .tips(&["nondeterministic_output_order"])
+                .args(&[arg("command-name", ArgKind::String).optional().multiple()]),
+            row("list", -2, "server", command_list)
+                .flags(&[Flag::Loading, Flag::Stale])
+                .acl(&[Category::Connection])
+                .docs("Returns a list of command names.", "7.0.0")
+                .complexity("O(N) where N is the total number of Redis commands")
+                .tips(&["nondeterministic_output_order"])
+                .args(&[one_of(
+                    "filterby",
+                    &[
+                        arg("module-name", ArgKind::String).token("MODULE"),
+                        arg("category", ArgKind::String).token("ACLCAT"),
+                        arg("pattern", ArgKind::Pattern).token("PATTERN"),
+                    ],
+                )
+                .token("FILTERBY")
+                .optional()]),
+        ],
+    )
+}
+.flags(&[Flag::Loading, Flag::Stale])
+.acl(&[Category::Connection])
+.docs("Returns detailed information about all commands.", "2.8.13")
+.complexity("O(N) where N is the total number of Redis commands")
+.tips(&["nondeterministic_output_order"])];

@@ -1,0 +1,466 @@
+//! One client's connection: read, scan, run, write, in batches.
+//!
+//! In the common case a connection owns no buffer at all: it reads into its worker's, runs the requests
+//! where they lie, and writes the replies from its worker's output. Only what is left over is kept: the
+//! beginning of a request, or replies that the kernel did not take.
+
+use super::stream::Stream;
+use super::worker::Local;
+use crate::client::{Client, Flags, Mail, Mailbox, State};
+use crate::clock;
+use crate::command::{Request, Services, Wait, forget_subscriptions};
+use crate::config::ClassLimit;
+use crate::resp::output::SLICES_MAX;
+use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How many requests are scanned, and their keys prefetched, before they run.
+const BATCH_REQUESTS: usize = 64;
+/// A client whose replies pile up beyond this is not read from until it takes some.
+const UNSENT_BYTES_MAX: usize = 256 << 20;
+/// What a connection's own buffer grows by at least.
+const INPUT_BYTES_MIN: usize = 16 * 1024;
+
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Whether a connection goes on.
+#[derive(PartialEq, Eq, Debug)]
+enum Flow {
+    Continue,
+    Close,
+}
+
+/// A connection; as a future it is done when the connection is closed.
+pub struct Connection {
+    stream: Stream,
+    services: Arc<Services>,
+    client: Arc<Client>,
+    state: State,
+    /// The beginning of a request that is not all there, or requests that wait.
+    input: Vec<u8>,
+    /// The arguments found in `input` so far.
+    args: Vec<ArgRange>,
+    scanner: Scanner,
+    /// Whether `input` may hold whole requests.
+    resume: bool,
+    /// Replies that the kernel did not take, of which `sent` bytes are gone.
+    output: Output,
+    sent: usize,
+    over_soft_limit_since_ms: Option<i64>,
+    wait: Option<Waiting>,
+    has_waker: bool,
+}
+
+impl Connection {
+    /// Takes over a socket whose client has been registered.
+    pub fn new(stream: Stream, services: Arc<Services>, client: Arc<Client>) -> Connection {
+        let authenticated = services.config.settings().requirepass.is_empty();
+        client.authenticated.store(authenticated, Relaxed);
+        let mut state = State::default();
+        state.authenticated = authenticated;
+        Connection {
+            stream,
+            services,
+            client,
+            state,
+            input: Vec::new(),
+            args: Vec::new(),
+            scanner: Scanner::default(),
+            resume: false,
+            output: Output::default(),
+            sent: 0,
+            over_soft_limit_since_ms: None,
+            wait: None,
+            has_waker: false,
+        }
+    }
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.client.mailbox
+    }
+
+    /// Goes on until there is nothing to do but wait.
+    fn drive(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<()> {
+        if !self.has_waker {
+            self.mailbox().set_waker(cx.waker());
+            self.has_waker = true;
+        }
+        loop {
+            if self.mailbox().is_closing() {
+                return Poll::Ready(());
+            }
+            if let Some(wait) = &mut self.wait {
+                if wait.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.wait = None;
+            }
+            if self.mailbox().is_waiting() {
+                deliver_mail(self.mailbox(), &self.state, &mut local.out);
+            }
+            match self.flush(cx, local) {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Close) | Err(_) => return Poll::Ready(()),
+            }
+            if self.state.close_after_reply {
+                return if self.output.is_empty() { Poll::Ready(()) } else { Poll::Pending };
+            }
+            if self.resume {
+                self.resume = false;
+                let mut input = std::mem::take(&mut self.input);
+                let kept = self.run_requests(local, &mut input);
+                self.keep(input, kept);
+                continue;
+            }
+            if self.output.len() - self.sent > UNSENT_BYTES_MAX {
+                return Poll::Pending;
+            }
+            match self.read(cx, local) {
+                Poll::Ready(Flow::Continue) => {}
+                Poll::Ready(Flow::Close) => return Poll::Ready(()),
+                Poll::Pending if self.mailbox().is_waiting() => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Reads once and runs what is there.
+    fn read(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<Flow> {
+        let read = if self.input.is_empty() {
+            self.stream.poll_read(cx, &mut local.input)
+        } else {
+            let start = self.input.len();
+            // Grows with what has arrived, never by what was announced.
+            let wanted = self.scanner.wanted_len().saturating_sub(start);
+            let room = wanted.clamp(INPUT_BYTES_MIN, start.max(INPUT_BYTES_MIN));
+            self.input.resize(start + room, 0);
+            let read = self.stream.poll_read(cx, &mut self.input[start..]);
+            let len = match &read {
+                Poll::Ready(Ok(len)) => *len,
+                _ => 0,
+            };
+            self.input.truncate(start + len);
+            read
+        };
+        let len = match read {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Flow::Close),
+            Poll::Ready(Ok(len)) => len,
+        };
+        let counters = &local.engine.metrics().counters;
+        counters.reads.add(1);
+        counters.input_bytes.add(len as u64);
+        if self.input.is_empty() {
+            let mut buffer = std::mem::take(&mut local.input);
+            let kept = self.run_requests(local, &mut buffer[..len]);
+            if self.input.is_empty() && kept < len {
+                self.input = buffer[kept..len].to_vec();
+            }
+            local.input = buffer;
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            let kept = self.run_requests(local, &mut input);
+            self.keep(input, kept);
+        }
+        let limit = local.engine.settings().client_query_buffer_limit;
+        if limit > 0 && self.input.len() as u64 > limit {
+            tracing::warn!(client = self.client.id, "closing client that reached max query buffer length");
+            local.engine.metrics().counters.query_buffer_disconnects.add(1);
+            return Poll::Ready(Flow::Close);
+        }
+        self.client.input_bytes.store(self.input.len(), Relaxed);
+        self.client.input_capacity.store(self.input.capacity(), Relaxed);
+        Poll::Ready(Flow::Continue)
+    }
+
+    /// Keeps what `input` has from `kept` on, unless requests were put aside meanwhile.
+    fn keep(&mut self, mut input: Vec<u8>, kept: usize) {
+        if !self.input.is_empty() {
+            return;
+        }
+        if kept == input.len() {
+            // An idle connection has no buffer.
+            return;
+        }
+        input.drain(..kept);
+        if input.capacity() > 4 * input.len() + INPUT_BYTES_MIN {
+            input.shrink_to(2 * input.len());
+        }
+        self.input = input;
+    }
+
+    /// Runs all whole requests of `buffer`; returns from where its bytes must be kept.
+    fn run_requests(&mut self, local: &mut Local, buffer: &mut [u8]) -> usize {
+        local.engine.begin_batch();
+        self.client.active_at_ms.store(local.engine.now_ms(), Relaxed);
+        let mut scanner = std::mem::take(&mut self.scanner);
+        local.args.clear();
+        local.args.append(&mut self.args);
+        let mut start = 0;
+        let kept = loop {
+            // What a client may send depends on whether it has authenticated: look at one request at a time.
+            let most = if self.state.authenticated { BATCH_REQUESTS } else { 1 };
+            let limits = Limits {
+                bulk_bytes_max: local.engine.settings().proto_max_bulk_len,
+                authenticated: self.state.authenticated,
+            };
+            local.requests.clear();
+            let mut first = 0;
+            let scan = loop {
+                if local.requests.len() == most {
+                    break Scan::Request;
+                }
+                match scanner.scan(buffer, &mut local.args, &limits) {
+                    Scan::Request => {
+                        if local.args.len() > first {
+                            local.requests.push(local.engine.request(buffer, &local.args, first));
+                            first = local.args.len();
+                        }
+                        start = scanner.position();
+                    }
+                    end => break end,
+                }
+            };
+            local.engine.prepare_batch(self.state.database, &local.requests);
+            if let Some(rest) = self.run_batch(local, buffer) {
+                self.put_aside(local, buffer, rest, start);
+                break buffer.len();
+            }
+            if self.state.close_after_reply {
+                local.args.clear();
+                break buffer.len();
+            }
+            local.args.drain(..first);
+            match scan {
+                Scan::Request => {}
+                Scan::Incomplete => {
+                    scanner.rebase(start);
+                    self.scanner = scanner;
+                    for arg in &mut local.args {
+                        arg.start -= start as u32;
+                        arg.end -= start as u32;
+                    }
+                    self.args = local.args.as_slice().to_vec();
+                    break start;
+                }
+                Scan::Error(error) => {
+                    Reply::new(&mut local.out, self.state.resp3)
+                        .error(&[b"ERR ".as_slice(), &error.text()].concat());
+                    local.engine.metrics().count_error(b"ERR");
+                    self.state.close_after_reply = true;
+                    break buffer.len();
+                }
+            }
+        };
+        local.engine.end_batch();
+        kept
+    }
+
+    /// Runs the requests of a batch. `Some`: the connection must wait; the index says which request is to
+    /// run next.
+    fn run_batch(&mut self, local: &mut Local, buffer: &[u8]) -> Option<usize> {
+        for index in 0..local.requests.len() {
+            let request: Request = local.requests[index];
+            let args = Args::new(buffer, &local.args[request.first..request.first + request.len]);
+            let wait = local.engine.run(&self.client, &mut self.state, &request, args, &mut local.out);
+            if self.mailbox().is_waiting() {
+                deliver_mail(self.mailbox(), &self.state, &mut local.out);
+            }
+            if self.state.close_after_reply {
+                return None;
+            }
+            match wait {
+                None => {}
+                Some(Wait::Unpaused) => {
+                    // Replies of earlier requests are sent now; this one runs again later.
+                    self.wait = Some(Box::pin(unpaused(Arc::clone(&self.services))));
+                    return Some(index);
+                }
+                Some(Wait::For(time)) => {
+                    self.wait = Some(Box::pin(tokio::time::sleep(time)));
+                    return Some(index + 1);
+                }
+                Some(Wait::Freed(freed)) => {
+                    self.wait = Some(Box::pin(async move {
+                        // An error means that the memory was freed on the way.
+                        let _ = freed.await;
+                    }));
+                    return Some(index + 1);
+                }
+            }
+        }
+        None
+    }
+
+    /// Keeps the requests of the batch from `next` on, and the bytes of `buffer` from `rest` on, for
+    /// later. They are encoded anew: inline requests have been decoded in place.
+    fn put_aside(&mut self, local: &mut Local, buffer: &[u8], next: usize, rest: usize) {
+        let mut input = Vec::new();
+        for request in &local.requests[next..] {
+            let args = Args::new(buffer, &local.args[request.first..request.first + request.len]);
+            input.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
+            for arg in args.iter() {
+                input.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+                input.extend_from_slice(arg);
+                input.extend_from_slice(b"\r\n");
+            }
+        }
+        input.extend_from_slice(&buffer[rest..]);
+        self.input = input;
+        self.args.clear();
+        self.scanner = Scanner::default();
+        self.resume = true;
+        local.args.clear();
+    }
+
+    /// Writes what there is, oldest first. What the kernel does not take is kept.
+    fn flush(&mut self, cx: &mut Context<'_>, local: &mut Local) -> io::Result<Flow> {
+        if self.output.is_empty() && local.out.is_empty() {
+            return Ok(Flow::Continue);
+        }
+        if self.output.is_empty() {
+            let (sent, result) = write_all(&mut self.stream, cx, &local.out, 0);
+            count_write(local, sent);
+            if sent < local.out.len() {
+                self.output.append_from(&mut local.out, sent, Local::OUTPUT_BYTES_KEPT);
+            } else {
+                local.out.clear(Local::OUTPUT_BYTES_KEPT);
+            }
+            result?;
+        } else {
+            if !local.out.is_empty() {
+                self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            }
+            let (sent, result) = write_all(&mut self.stream, cx, &self.output, self.sent);
+            count_write(local, sent);
+            self.sent += sent;
+            result?;
+            if self.sent == self.output.len() {
+                self.output = Output::default();
+                self.sent = 0;
+            } else if self.sent > self.output.len() / 2 {
+                let mut rest = Output::default();
+                rest.append_from(&mut self.output, self.sent, 0);
+                self.output = rest;
+                self.sent = 0;
+            }
+        }
+        let unsent = self.output.len() - self.sent;
+        self.client.output_bytes.store(unsent, Relaxed);
+        Ok(if unsent > 0 { self.check_limits(local, unsent) } else { Flow::Continue })
+    }
+
+    /// Applies `client-output-buffer-limit`.
+    fn check_limits(&mut self, local: &Local, unsent: usize) -> Flow {
+        let ClassLimit { hard_bytes, soft_bytes, soft_seconds } = self.class_limit(local);
+        let unsent = unsent as u64;
+        let now_ms = clock::now_ms();
+        let over_soft = soft_bytes > 0 && unsent > soft_bytes;
+        let since = over_soft.then(|| *self.over_soft_limit_since_ms.get_or_insert(now_ms));
+        self.over_soft_limit_since_ms = since;
+        let too_long = since.is_some_and(|since| now_ms - since > soft_seconds as i64 * 1000);
+        if (hard_bytes > 0 && unsent > hard_bytes) || too_long {
+            tracing::warn!(
+                client = self.client.id,
+                unsent,
+                "closing client for overcoming of output buffer limits"
+            );
+            local.engine.metrics().counters.output_buffer_disconnects.add(1);
+            return Flow::Close;
+        }
+        Flow::Continue
+    }
+
+    fn class_limit(&self, local: &Local) -> ClassLimit {
+        let limits = &local.engine.settings().client_output_buffer_limit;
+        if self.state.monitor {
+            limits.replica
+        } else if self.client.flags().contains(Flags::PUBSUB) {
+            limits.pubsub
+        } else {
+            limits.normal
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.get_mut();
+        Local::with(|local| {
+            let done = connection.drive(cx, local);
+            // A connection that closes with replies unsent must not leave them to the next one.
+            local.out.clear(Local::OUTPUT_BYTES_KEPT);
+            done
+        })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        forget_subscriptions(&self.services, &self.client, &mut self.state);
+        if self.state.monitor {
+            self.services.monitors.remove(&self.client);
+        }
+        self.services.clients.remove(self.client.id);
+    }
+}
+
+/// Waits until the pause ends or changes.
+async fn unpaused(services: Arc<Services>) {
+    let mut changes = services.pause.subscribe();
+    let left_ms = services.pause.until_ms() - clock::now_ms();
+    if left_ms > 0 {
+        let left = Duration::from_millis(left_ms as u64 + 1);
+        // Either way the request is tried again; it waits once more if the pause goes on.
+        let _ = tokio::time::timeout(left, changes.changed()).await;
+    }
+}
+
+fn deliver_mail(mailbox: &Mailbox, state: &State, out: &mut Output) {
+    for mail in mailbox.take() {
+        match mail {
+            Mail::Push { elements, body } => {
+                Reply::new(out, state.resp3).push(elements.into());
+                out.share(body);
+            }
+            Mail::Raw(bytes) => out.share(bytes),
+        }
+    }
+}
+
+fn count_write(local: &Local, sent: usize) {
+    if sent > 0 {
+        let counters = &local.engine.metrics().counters;
+        counters.writes.add(1);
+        counters.output_bytes.add(sent as u64);
+    }
+}
+
+/// Writes from position `from` on until the kernel takes no more; returns how many bytes it took.
+fn write_all(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    output: &Output,
+    from: usize,
+) -> (usize, io::Result<()>) {
+    let mut sent = 0;
+    while from + sent < output.len() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = output.slices(from + sent, &mut slices);
+        match stream.poll_write(cx, &slices[..count]) {
+            Poll::Ready(Ok(0)) => return (sent, Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(len)) => sent += len,
+            Poll::Ready(Err(error)) => return (sent, Err(error)),
+            Poll::Pending => break,
+        }
+    }
+    (sent, Ok(()))
+}

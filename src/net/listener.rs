@@ -1,0 +1,203 @@
+//! Listening sockets, and what is refused at the door.
+
+use super::stream::Accepted;
+use super::worker::{NewClient, Worker};
+use crate::client::Flags;
+use crate::command::Services;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+
+/// How long the listener rests when the process has no file descriptor left.
+const REST: Duration = Duration::from_millis(50);
+
+/// Turns one word of `bind` into the address to listen on.
+fn resolve(word: &str, port: u16) -> io::Result<SocketAddr> {
+    match word {
+        "*" => Ok(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)),
+        "::*" => Ok(SocketAddr::new(IpAddr::from([0_u16; 8]), port)),
+        word => (word, port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+    }
+}
+
+/// Listens on one word of `bind`. `None`: it begins with `-` and the address is not there.
+pub fn bind_tcp(word: &str, port: u16, backlog: u32) -> io::Result<Option<TcpListener>> {
+    let (optional, word) = match word.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, word),
+    };
+    let listen = || {
+        let address = resolve(word, port)?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    };
+    match listen() {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error)
+            if optional
+                && matches!(
+                    error.raw_os_error(),
+                    Some(
+                        libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT
+                    )
+                ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Listens on a unix socket. One that an earlier run left behind is replaced; any other file is not.
+pub fn bind_unix(path: &str, permissions: u32) -> io::Result<UnixListener> {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    if permissions != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(permissions))?;
+    }
+    Ok(listener)
+}
+
+const PROTECTED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and \
+no password is set for the default user. In this mode connections are only accepted from the loopback \
+interface. If you want to connect from external computers to Redis you may adopt one of the following \
+solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the \
+loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis \
+is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) \
+Alternatively you can just disable the protected mode by editing the Redis configuration file, and setting \
+the protected mode option to 'no', and then restarting the server. 3) If you started the server manually just \
+for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password for the \
+default user. NOTE: You only need to do one of the above things in order for the server to start accepting \
+connections from the outside.\r\n";
+
+/// Gives new connections to workers.
+pub struct Door {
+    services: Arc<Services>,
+    workers: Arc<Vec<Worker>>,
+}
+
+impl Door {
+    /// A door to these workers.
+    pub fn new(services: Arc<Services>, workers: Arc<Vec<Worker>>) -> Door {
+        Door { services, workers }
+    }
+
+    /// Why a client is refused, if it is.
+    fn refusal(&self, peer: Option<IpAddr>) -> Option<&'static [u8]> {
+        let settings = self.services.config.settings();
+        let connected: usize = self.workers.iter().map(|worker| worker.connections.load(Relaxed)).sum();
+        if connected >= settings.maxclients as usize {
+            self.services.metrics.connections_refused.add_shared(1);
+            return Some(b"-ERR max number of clients reached\r\n");
+        }
+        let open = !settings.protected_mode || !settings.requirepass.is_empty();
+        let local = peer.is_none_or(|ip| ip.to_canonical().is_loopback());
+        if open || local {
+            return None;
+        }
+        self.services.metrics.connections_refused.add_shared(1);
+        Some(PROTECTED)
+    }
+
+    /// Gives a connection to the worker that has the fewest.
+    fn admit(&self, new: NewClient, peer: Option<IpAddr>) {
+        self.services.metrics.connections.add_shared(1);
+        if let Some(text) = self.refusal(peer) {
+            // The socket does not block; who does not take the text at once goes without.
+            let _ = match new.accepted {
+                Accepted::Tcp(mut stream) => stream.write(text),
+                Accepted::Unix(mut stream) => stream.write(text),
+            };
+            return;
+        }
+        let fewest = self.workers.iter().min_by_key(|worker| worker.connections.load(Relaxed));
+        if let Some(worker) = fewest {
+            worker.connections.fetch_add(1, Relaxed);
+            // A worker that is gone means that the server stops.
+            let _ = worker.send.send(new);
+        }
+    }
+
+    fn admit_tcp(&self, stream: tokio::net::TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        stream.set_nodelay(true)?;
+        let keepalive = self.services.config.settings().tcp_keepalive_seconds;
+        if keepalive > 0 {
+            let interval = Duration::from_secs((keepalive / 3).max(1));
+            let keepalive = TcpKeepalive::new()
+                .with_time(Duration::from_secs(keepalive))
+                .with_interval(interval)
+                .with_retries(3);
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        }
+        let local_address = stream.local_addr()?.to_string();
+        let new = NewClient {
+            accepted: Accepted::Tcp(stream),
+            address: peer.to_string(),
+            local_address,
+            flags: Flags::empty(),
+        };
+        self.admit(new, Some(peer.ip()));
+        Ok(())
+    }
+
+    /// Accepts for as long as the server runs.
+    pub async fn serve_tcp(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    if let Err(error) = self.admit_tcp(stream, peer) {
+                        tracing::debug!(%error, "a connection was gone before it was served");
+                    }
+                }
+                Err(error) => rest_after(error).await,
+            }
+        }
+    }
+
+    /// Accepts for as long as the server runs.
+    pub async fn serve_unix(self: Arc<Self>, listener: UnixListener, path: String) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => match stream.into_std() {
+                    Ok(stream) => {
+                        let address = format!("{path}:0");
+                        let new = NewClient {
+                            accepted: Accepted::Unix(stream),
+                            address: address.clone(),
+                            local_address: address,
+                            flags: Flags::UNIX_SOCKET,
+                        };
+                        self.admit(new, None);
+                    }
+                    Err(error) => tracing::debug!(%error, "a connection was gone before it was served"),
+                },
+                Err(error) => rest_after(error).await,
+            }
+        }
+    }
+}
+
+/// After an error that would come back at once, such as too many open files, the listener rests.
+async fn rest_after(error: io::Error) {
+    tracing::warn!(%error, "accepting a connection failed");
+    tokio::time::sleep(REST).await;
+}

@@ -1,0 +1,15 @@
+//! Sockets: listeners hand connections to workers, workers read, run and write in batches.
+//!
+//! ```text
+//! main thread      listeners, signals, the cron (memory figures, limits, timeouts)
+//! worker threads   a current-thread runtime each; a connection lives and dies on one of them
+//! ```
+
+mod connection;
+mod cron;
+mod listener;
+mod server;
+mod stream;
+mod worker;
+
+pub use server::{Server, StartError};

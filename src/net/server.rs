@@ -1,0 +1,194 @@
+//! The whole server: starts the workers, listens, waits for the order to stop.
+
+use super::cron;
+use super::listener::{Door, bind_tcp, bind_unix};
+use super::worker::Worker;
+use crate::client::Registry;
+use crate::clock;
+use crate::command::{Monitors, Pause, Services};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::memory::usage;
+use crate::metrics::Metrics;
+use crate::pubsub::PubSub;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address of `bind` cannot be listened on.
+    Bind(String, u16, io::Error),
+    /// The unix socket cannot be made.
+    UnixSocket(String, io::Error),
+    /// The file of `pidfile` cannot be written.
+    PidFile(String, io::Error),
+    /// There is neither a port nor a unix socket.
+    NothingToListenOn,
+    /// The system refused something else, named here.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(address, port, error) => {
+                write!(f, "bind: cannot listen on {address} port {port}: {error}")
+            }
+            StartError::UnixSocket(path, error) => {
+                write!(f, "unixsocket: cannot listen on {path}: {error}")
+            }
+            StartError::PidFile(path, error) => write!(f, "pidfile: cannot write {path}: {error}"),
+            StartError::NothingToListenOn => {
+                write!(f, "port is 0 and unixsocket is empty: there is nothing to listen on")
+            }
+            StartError::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server that runs.
+pub struct Server {
+    services: Arc<Services>,
+    workers: Arc<Vec<Worker>>,
+    /// What is to be removed at the end.
+    files: Vec<String>,
+}
+
+impl Server {
+    /// Starts everything; must be called within a runtime, on which listeners and the cron then run.
+    ///
+    /// # Errors
+    /// What stands against it, in words for the user.
+    pub fn start(config: Arc<Config>) -> Result<Server, StartError> {
+        let settings = config.snapshot();
+        raise_file_limit(settings.maxclients);
+        let pubsub = Arc::new(PubSub::default());
+        let keyspace = Keyspace::new(settings.databases as usize, settings.shards, Arc::clone(&pubsub));
+        let services = Arc::new(Services {
+            keyspace,
+            pubsub,
+            clients: Registry::default(),
+            metrics: Metrics::new(settings.workers),
+            monitors: Monitors::default(),
+            pause: Pause::default(),
+            shutdown: watch::Sender::new(false),
+            started_at_ms: clock::now_ms(),
+            run_id: run_id(),
+            port: settings.port,
+            config: Arc::clone(&config),
+        });
+        cron::apply(&services, &settings);
+        let changed = Arc::clone(&services);
+        config.on_change(move |_, new| {
+            cron::apply(&changed, new);
+            Ok(())
+        });
+        let mut listeners = Vec::new();
+        if settings.port > 0 {
+            for word in &settings.bind {
+                let bound = bind_tcp(word, settings.port, settings.tcp_backlog);
+                let bound = bound.map_err(|error| StartError::Bind(word.clone(), settings.port, error))?;
+                listeners.extend(bound);
+            }
+            if listeners.is_empty() {
+                let missing = io::Error::from(io::ErrorKind::AddrNotAvailable);
+                return Err(StartError::Bind(settings.bind.join(" "), settings.port, missing));
+            }
+        }
+        let mut files = Vec::new();
+        let unix = if settings.unixsocket.is_empty() {
+            None
+        } else {
+            let path = settings.unixsocket.clone();
+            files.push(path.clone());
+            let listener = bind_unix(&path, settings.unixsocketperm);
+            Some((listener.map_err(|error| StartError::UnixSocket(path.clone(), error))?, path))
+        };
+        if listeners.is_empty() && unix.is_none() {
+            return Err(StartError::NothingToListenOn);
+        }
+        if !settings.pidfile.is_empty() {
+            let path = settings.pidfile.clone();
+            fs::write(&path, format!("{}\n", std::process::id()))
+                .map_err(|error| StartError::PidFile(path.clone(), error))?;
+            files.push(path);
+        }
+        let workers: io::Result<Vec<Worker>> =
+            (0..settings.workers).map(|index| Worker::start(Arc::clone(&services), index)).collect();
+        let workers = Arc::new(workers.map_err(|error| StartError::System("starting a worker", error))?);
+        usage::note_start();
+        let door = Arc::new(Door::new(Arc::clone(&services), Arc::clone(&workers)));
+        for listener in listeners {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, "ready to accept connections");
+            }
+            tokio::spawn(Arc::clone(&door).serve_tcp(listener));
+        }
+        if let Some((listener, path)) = unix {
+            tracing::info!(path, "ready to accept connections on a unix socket");
+            tokio::spawn(Arc::clone(&door).serve_unix(listener, path));
+        }
+        tokio::spawn(cron::run(Arc::clone(&services)));
+        Ok(Server { services, workers, files })
+    }
+
+    /// Orders the server to stop.
+    pub fn stop(&self) {
+        self.services.shutdown.send_replace(true);
+    }
+
+    /// Waits for the order to stop.
+    pub async fn stopped(&self) {
+        // The sender is in `services`, which this holds: waiting cannot fail.
+        let _ = self.services.shutdown.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Waits until every worker has ended its batch and its connections are closed.
+    pub fn finish(self) {
+        for file in &self.files {
+            // Somebody may have removed it first.
+            let _ = fs::remove_file(file);
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
+            if std::time::Instant::now() > deadline {
+                tracing::warn!("a worker did not stop in time");
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+}
+
+/// 40 random hexadecimal digits.
+fn run_id() -> String {
+    let random = ahash::RandomState::new();
+    (0..3).map(|part: u64| format!("{:016x}", random.hash_one(part))).collect::<String>()[..40].to_owned()
+}
+
+/// Asks for enough file descriptors for `maxclients`, and says so where there are too few.
+fn raise_file_limit(maxclients: u32) {
+    const OTHERS: u64 = 64;
+    let wanted = u64::from(maxclients) + OTHERS;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a local rlimit, which the call fills.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 || limit.rlim_cur >= wanted {
+        return;
+    }
+    let raised = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
+    let allowed = libc::rlimit { rlim_cur: limit.rlim_max.min(wanted), rlim_max: limit.rlim_max };
+    // SAFETY: the pointers are to local rlimits, which the calls read.
+    let done = unsafe {
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0
+            || libc::setrlimit(libc::RLIMIT_NOFILE, &raw const allowed) == 0 && allowed.rlim_cur >= wanted
+    };
+    if !done {
+        tracing::warn!(maxclients, files = limit.rlim_max, "too few file descriptors for maxclients");
+    }
+}

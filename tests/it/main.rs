@@ -1,0 +1,8 @@
+//! The integration tests: one binary, one file a family, all over the wire.
+//!
+//! `STRATA_TEST_SERVER=/path/to/redis-server` runs them against another server, to see that it is the tests that are right;
+//! `STRATA_TEST_SEED` and `STRATA_TEST_COMMANDS` repeat and size the random ones.
+
+mod support;
+
+mod differential;
