@@ -157,9 +157,7 @@ impl Engine {
         counters.misses.add(counts.misses);
         counters.expired.add(counts.expired);
         counters.evicted.add(counts.evicted);
-        if counts.changes > 0 {
-            self.services.metrics.changes.add_shared(counts.changes);
-        }
+        counters.changes.add(counts.changes);
     }
 
     /// Removes keys that are due in this worker's part of the keyspace; answers whether there may be more.
@@ -175,11 +173,11 @@ impl Engine {
 
     /// Evicts while memory is over `maxmemory` and no write does; answers whether it still is.
     pub fn evict(&mut self) -> bool {
-        let (maxmemory, policy) = (self.settings.maxmemory, self.settings.maxmemory_policy);
+        let maxmemory = self.settings.maxmemory;
         if maxmemory == 0 || usage::excess_bytes(maxmemory).is_none() {
             return false;
         }
-        let made = self.services.keyspace.make_room(&mut self.scratch, maxmemory, policy, self.now_ms);
+        let made = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);
         self.end_batch();
         made.is_ok() && usage::excess_bytes(maxmemory).is_some()
     }
@@ -313,12 +311,7 @@ impl Engine {
         let maxmemory = self.settings.maxmemory;
         if maxmemory > 0 {
             let started = self.ticks;
-            let room = self.services.keyspace.make_room(
-                &mut self.scratch,
-                maxmemory,
-                self.settings.maxmemory_policy,
-                self.now_ms,
-            );
+            let room = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);
             if self.scratch.counts.evicted > 0 {
                 self.note_latency("eviction-cycle", started);
             }
