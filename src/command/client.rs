@@ -163,8 +163,8 @@ fn client_setinfo(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::quoting("ERR Unrecognized option '", option, "'"));
     };
     if !value.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
-        let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
-        return Err(Error::new(text));
+        let after = " cannot contain spaces, newlines or special characters.";
+        return Err(Error::quoting("ERR ", option, after));
     }
     let value = Bytes::copy_from_slice(value);
     let mut info = ctx.client.info.lock();
