@@ -27,24 +27,17 @@ const DELIVERY_MAX: Duration = Duration::from_millis(500);
 #[test]
 fn random_commands_are_answered_as_redis_answers_them() {
     let seed = random::seed("differential");
-    let commands = std::env::var("STRATA_TEST_COMMANDS")
-        .map_or(200_000, |text| text.parse().expect("a number"));
-    let servers = Servers {
-        oracle: Server::redis(&[]),
-        subject: Server::start(&[]),
-    };
-    let mut generator = Generator {
-        random: Random::new(seed),
-    };
+    let commands =
+        std::env::var("STRATA_TEST_COMMANDS").map_or(200_000, |text| text.parse().expect("a number"));
+    let servers = Servers { oracle: Server::redis(&[]), subject: Server::start(&[]) };
+    let mut generator = Generator { random: Random::new(seed) };
     let mut kinds = BTreeSet::new();
     let mut reports = Vec::new();
     let (mut sent, mut round) = (0, 0);
     while sent < commands && reports.len() < MISMATCHES_MAX {
         round += 1;
         let protocol = if round % 2 == 0 { 3 } else { 2 };
-        let steps = (0..ROUND_STEPS)
-            .map(|_| generator.step())
-            .collect::<Vec<_>>();
+        let steps = (0..ROUND_STEPS).map(|_| generator.step()).collect::<Vec<_>>();
         let (done, mismatch) = servers.play(protocol, &steps);
         sent += steps[..done].iter().map(commands_in).sum::<usize>();
         if let Some(mismatch) = mismatch
@@ -55,12 +48,7 @@ fn random_commands_are_answered_as_redis_answers_them() {
         }
     }
     println!("differential: {sent} commands in {round} rounds");
-    assert!(
-        reports.is_empty(),
-        "seed {seed}, {} kinds of mismatch:\n{}",
-        reports.len(),
-        reports.join("\n")
-    );
+    assert!(reports.is_empty(), "seed {seed}, {} kinds of mismatch:\n{}", reports.len(), reports.join("\n"));
 }
 
 /// The two servers of a run.
@@ -88,10 +76,8 @@ struct Mismatch {
 impl Servers {
     /// Plays steps on both servers from a clean start; returns how many were played and the first mismatch.
     fn play(&self, protocol: u8, steps: &[Step]) -> (usize, Option<Mismatch>) {
-        let (mut oracle, mut subject) = (
-            Side::open(&self.oracle, protocol),
-            Side::open(&self.subject, protocol),
-        );
+        let (mut oracle, mut subject) =
+            (Side::open(&self.oracle, protocol), Side::open(&self.subject, protocol));
         let mut start = 0;
         while start < steps.len() {
             let more = steps[start..]
@@ -140,11 +126,7 @@ impl Servers {
             while at + piece <= kept.len() && Instant::now() < deadline {
                 let mut fewer = kept.clone();
                 fewer.drain(at..at + piece);
-                if mismatches(&fewer) {
-                    kept = fewer
-                } else {
-                    at += piece
-                }
+                if mismatches(&fewer) { kept = fewer } else { at += piece }
             }
             piece /= 2;
         }
@@ -156,10 +138,7 @@ impl Side {
     fn open(server: &Server, protocol: u8) -> Side {
         let mut main = server.client();
         main.run(&format!("HELLO {protocol}"));
-        for (name, default, _) in PARAMETERS
-            .iter()
-            .filter(|(_, default, _)| !default.is_empty())
-        {
+        for (name, default, _) in PARAMETERS.iter().filter(|(_, default, _)| !default.is_empty()) {
             let reply = main.call(&[b"CONFIG", b"SET", name.as_bytes(), default.as_bytes()]);
             assert_eq!(reply.text(), "OK", "CONFIG SET {name}");
         }
@@ -169,11 +148,7 @@ impl Side {
         let mut listener = server.client();
         listener.run(&format!("HELLO {protocol}"));
         listener.run("PSUBSCRIBE __key*");
-        Side {
-            main,
-            listener,
-            port: server.port,
-        }
+        Side { main, listener, port: server.port }
     }
 }
 
@@ -183,25 +158,15 @@ fn play_main(oracle: &mut Side, subject: &mut Side, steps: &[Step]) -> Option<(u
         Step::Main(request) => request,
         _ => unreachable!("only steps of the main connection are pipelined"),
     });
-    let pipeline = requests
-        .clone()
-        .flat_map(|request| encode(request))
-        .collect::<Vec<_>>();
+    let pipeline = requests.clone().flat_map(|request| encode(request)).collect::<Vec<_>>();
     oracle.main.send_raw(&pipeline);
     subject.main.send_raw(&pipeline);
     for (at, request) in requests.enumerate() {
         let expected = oracle.main.read();
         let got = subject.main.read_within(DELIVERY_MAX * 5);
-        if !got
-            .as_ref()
-            .is_some_and(|got| same_reply(request, &expected, got))
-        {
-            let kind = format!(
-                "{} {} {}",
-                full_name(request),
-                kind_of(Some(&expected)),
-                kind_of(got.as_ref())
-            );
+        if !got.as_ref().is_some_and(|got| same_reply(request, &expected, got)) {
+            let kind =
+                format!("{} {} {}", full_name(request), kind_of(Some(&expected)), kind_of(got.as_ref()));
             let mismatch = Mismatch {
                 kind,
                 what: show_request(request),
@@ -215,11 +180,7 @@ fn play_main(oracle: &mut Side, subject: &mut Side, steps: &[Step]) -> Option<(u
 }
 
 /// Sends one command on the listening connections; [`compare_messages`] sees what comes of it.
-fn play_listener(
-    oracle: &mut Side,
-    subject: &mut Side,
-    request: &Request,
-) -> Option<(usize, Mismatch)> {
+fn play_listener(oracle: &mut Side, subject: &mut Side, request: &Request) -> Option<(usize, Mismatch)> {
     let bytes = encode(request);
     oracle.listener.send_raw(&bytes);
     subject.listener.send_raw(&bytes);
@@ -231,33 +192,18 @@ fn compare_messages(oracle: &mut Side, subject: &mut Side) -> Option<(usize, Mis
     let expected = messages(&mut oracle.listener, 0);
     let got = messages(&mut subject.listener, expected.len());
     let (expected, got) = (in_stable_order(expected), in_stable_order(got));
-    let at =
-        (0..expected.len().max(got.len())).find(|&index| expected.get(index) != got.get(index))?;
+    let at = (0..expected.len().max(got.len())).find(|&index| expected.get(index) != got.get(index))?;
     let kind_of = |value: Option<&Value>| match value {
         Some(Value::Array(items) | Value::Push(items)) => {
-            let event = items.get(2).map_or("", |_| {
-                if format!("{items:?}").contains("__key") {
-                    "event"
-                } else {
-                    ""
-                }
-            });
-            format!(
-                "{event}{}",
-                items
-                    .first()
-                    .map(|first| format!("{first:?}"))
-                    .unwrap_or_default()
-            )
+            let event = items
+                .get(2)
+                .map_or("", |_| if format!("{items:?}").contains("__key") { "event" } else { "" });
+            format!("{event}{}", items.first().map(|first| format!("{first:?}")).unwrap_or_default())
         }
         other => format!("{other:?}").chars().take(40).collect(),
     };
     let mismatch = Mismatch {
-        kind: format!(
-            "message {} {}",
-            kind_of(expected.get(at)),
-            kind_of(got.get(at))
-        ),
+        kind: format!("message {} {}", kind_of(expected.get(at)), kind_of(got.get(at))),
         what: format!("message {at} of {} to the listener", expected.len()),
         oracle: expected.get(at).map_or("none".to_string(), show_value),
         subject: got.get(at).map_or("none".to_string(), show_value),
@@ -272,11 +218,7 @@ fn messages(listener: &mut Client, count: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     let mut synced = false;
     while !synced || messages.len() < count {
-        let limit = if synced {
-            DELIVERY_MAX
-        } else {
-            DELIVERY_MAX * 10
-        };
+        let limit = if synced { DELIVERY_MAX } else { DELIVERY_MAX * 10 };
         match listener.read_within(limit) {
             Some(reply) if !synced && is_sync(&reply.value) => synced = true,
             Some(reply) => messages.push(reply.value),
@@ -293,10 +235,7 @@ fn is_sync(value: &Value) -> bool {
 
 /// Plays a connection's whole life, and compares everything it is sent.
 fn play_session(oracle: &Side, subject: &Side, requests: &[Request]) -> Option<(usize, Mismatch)> {
-    let mut bytes = requests
-        .iter()
-        .flat_map(|request| encode(request))
-        .collect::<Vec<_>>();
+    let mut bytes = requests.iter().flat_map(|request| encode(request)).collect::<Vec<_>>();
     bytes.extend(encode(&["QUIT"]));
     let [expected, got] = [oracle.port, subject.port].map(|port| {
         let mut client = Client::connect(port);
@@ -310,13 +249,9 @@ fn play_session(oracle: &Side, subject: &Side, requests: &[Request]) -> Option<(
     if same_session(&expected, &got) {
         return None;
     }
-    let at =
-        (0..expected.len().max(got.len())).find(|&index| expected.get(index) != got.get(index))?;
-    let [oracle, subject] = [&expected, &got].map(|values| {
-        values
-            .get(at)
-            .map_or("end".to_string(), |value| show_value(value))
-    });
+    let at = (0..expected.len().max(got.len())).find(|&index| expected.get(index) != got.get(index))?;
+    let [oracle, subject] =
+        [&expected, &got].map(|values| values.get(at).map_or("end".to_string(), |value| show_value(value)));
     let mismatch = Mismatch {
         kind: format!("session {:.30} {:.30}", oracle, subject),
         what: format!("reply {at} of a session"),
@@ -345,10 +280,8 @@ fn kind_of(reply: Option<&Reply>) -> String {
 }
 
 fn report(protocol: u8, steps: &[Step], mismatch: &Mismatch) -> String {
-    let mut text = format!(
-        "--- RESP{protocol}, the fewest steps found (the last {} of them):\n",
-        steps.len().min(20)
-    );
+    let mut text =
+        format!("--- RESP{protocol}, the fewest steps found (the last {} of them):\n", steps.len().min(20));
     for step in steps.iter().skip(steps.len().saturating_sub(20)) {
         text += &match step {
             Step::Main(request) => format!("    {}\n", show_request(request)),
@@ -360,17 +293,12 @@ fn report(protocol: u8, steps: &[Step], mismatch: &Mismatch) -> String {
         };
     }
     text += &format!("  {}\n", mismatch.what);
-    text += &format!(
-        "    redis:   {:.2000}\n    subject: {:.2000}\n",
-        mismatch.oracle, mismatch.subject
-    );
+    text += &format!("    redis:   {:.2000}\n    subject: {:.2000}\n", mismatch.oracle, mismatch.subject);
     text
 }
 
 fn show_request(request: &Request) -> String {
-    let quoted = |word: &Vec<u8>| match word.iter().all(|byte| byte.is_ascii_graphic())
-        && !word.is_empty()
-    {
+    let quoted = |word: &Vec<u8>| match word.iter().all(|byte| byte.is_ascii_graphic()) && !word.is_empty() {
         true => String::from_utf8_lossy(word).into_owned(),
         false => format!("\"{}\"", word.escape_ascii()),
     };
@@ -382,14 +310,8 @@ fn show_value(value: &Value) -> String {
         Value::Bulk(text) => format!("\"{}\"", text.escape_ascii()),
         Value::Simple(text) => format!("+{}", text.escape_ascii()),
         Value::Error(text) => format!("-{}", text.escape_ascii()),
-        Value::Array(items) => format!(
-            "[{}]",
-            items.iter().map(show_value).collect::<Vec<_>>().join(", ")
-        ),
-        Value::Push(items) => format!(
-            ">[{}]",
-            items.iter().map(show_value).collect::<Vec<_>>().join(", ")
-        ),
+        Value::Array(items) => format!("[{}]", items.iter().map(show_value).collect::<Vec<_>>().join(", ")),
+        Value::Push(items) => format!(">[{}]", items.iter().map(show_value).collect::<Vec<_>>().join(", ")),
         other => format!("{other:?}"),
     }
 }

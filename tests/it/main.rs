@@ -6,3 +6,7 @@
 mod support;
 
 mod differential;
+mod expire;
+mod keys;
+mod scan;
+mod strings;

@@ -50,26 +50,16 @@ type Explains = fn(&Request, &Reply, &Reply) -> bool;
 
 /// What Redis 7.4 answers that 7.0 does not, with the reason; rows of COMMAND INFO and DOCS are in [`COMMAND_CHANGES`].
 const EXCEPTIONS: &[(&str, Explains)] = &[
-    (
-        "7.4 says \"Print this help.\", and CLIENT HELP has what came since",
-        |request, oracle, got| {
-            let first_and_last = |reply: &Reply| {
-                let lines = reply.value.items();
-                (
-                    lines.first().cloned(),
-                    lines
-                        .last()
-                        .map(|line| line.text().replace("Prints", "Print")),
-                )
-            };
-            let help = request
-                .get(1)
-                .is_some_and(|word| word.eq_ignore_ascii_case(b"HELP"));
-            help && !oracle.value.is_error()
-                && !got.value.is_error()
-                && first_and_last(oracle) == first_and_last(got)
-        },
-    ),
+    ("7.4 says \"Print this help.\", and CLIENT HELP has what came since", |request, oracle, got| {
+        let first_and_last = |reply: &Reply| {
+            let lines = reply.value.items();
+            (lines.first().cloned(), lines.last().map(|line| line.text().replace("Prints", "Print")))
+        };
+        let help = request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"HELP"));
+        help && !oracle.value.is_error()
+            && !got.value.is_error()
+            && first_and_last(oracle) == first_and_last(got)
+    }),
     (
         "7.4 takes a cursor for a number of 64 bits without sign: refuses \"\" and -1, skips leading spaces",
         |request, oracle, got| {
@@ -84,30 +74,20 @@ const EXCEPTIONS: &[(&str, Explains)] = &[
         "7.4 takes COMMAND GETKEYS with a command alone, and judges that command's own arity",
         |request, oracle, _| {
             request.len() == 3
-                && show(&oracle.bytes)
-                    .starts_with("-ERR wrong number of arguments for 'command|getkeys")
+                && show(&oracle.bytes).starts_with("-ERR wrong number of arguments for 'command|getkeys")
         },
     ),
-    (
-        "CLIENT SETINFO and NO-TOUCH came with 7.2",
-        |request, oracle, _| {
-            let new = ["CLIENT SETINFO", "CLIENT NO-TOUCH"].contains(&full_name(request).as_str());
-            new && show(&oracle.bytes).starts_with("-ERR unknown subcommand")
-        },
-    ),
+    ("CLIENT SETINFO and NO-TOUCH came with 7.2", |request, oracle, _| {
+        let new = ["CLIENT SETINFO", "CLIENT NO-TOUCH"].contains(&full_name(request).as_str());
+        new && show(&oracle.bytes).starts_with("-ERR unknown subcommand")
+    }),
     ("7.4 allows maxmemory-samples up to 64", |_, oracle, got| {
         let old = show(&oracle.bytes);
-        let now = old.replace(
-            "between 1 and 2147483647 inclusive",
-            "between 1 and 64 inclusive",
-        );
+        let now = old.replace("between 1 and 2147483647 inclusive", "between 1 and 64 inclusive");
         old.contains("'maxmemory-samples'") && show(&got.bytes) == now
     }),
     ("CLIENT KILL MAXAGE came with 7.4", |request, _, _| {
-        full_name(request) == "CLIENT KILL"
-            && request
-                .iter()
-                .any(|word| word.eq_ignore_ascii_case(b"MAXAGE"))
+        full_name(request) == "CLIENT KILL" && request.iter().any(|word| word.eq_ignore_ascii_case(b"MAXAGE"))
     }),
 ];
 
@@ -130,100 +110,47 @@ const ALL_NODES: Now = Now::Tips(&["request_policy:all_nodes", "response_policy:
 /// 7.4 corrected these rows of its table: cluster tips that were missing or wrong, GETKEYS of a command without arguments,
 /// and argument lists that redis-cli could not show well.
 const COMMAND_CHANGES: &[CommandChange] = &[
-    CommandChange {
-        command: "client|setname",
-        now: ALL_NODES,
-    },
-    CommandChange {
-        command: "config|resetstat",
-        now: ALL_NODES,
-    },
-    CommandChange {
-        command: "config|rewrite",
-        now: ALL_NODES,
-    },
+    CommandChange { command: "client|setname", now: ALL_NODES },
+    CommandChange { command: "config|resetstat", now: ALL_NODES },
+    CommandChange { command: "config|rewrite", now: ALL_NODES },
     CommandChange {
         command: "latency|reset",
         now: Now::Tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
     },
-    CommandChange {
-        command: "msetnx",
-        now: Now::Tips(&[]),
-    },
+    CommandChange { command: "msetnx", now: Now::Tips(&[]) },
     CommandChange {
         command: "randomkey",
-        now: Now::Tips(&[
-            "nondeterministic_output",
-            "request_policy:all_shards",
-            "response_policy:special",
-        ]),
+        now: Now::Tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     },
     CommandChange {
         command: "scan",
-        now: Now::Tips(&[
-            "nondeterministic_output",
-            "request_policy:special",
-            "response_policy:special",
-        ]),
+        now: Now::Tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
     },
-    CommandChange {
-        command: "command|getkeys",
-        now: Now::Arity(-3),
-    },
-    CommandChange {
-        command: "command|getkeysandflags",
-        now: Now::Arity(-3),
-    },
-    CommandChange {
-        command: "client|pause",
-        now: Now::Since("3.0.0"),
-    },
-    CommandChange {
-        command: "client|kill",
-        now: Now::Arguments,
-    },
-    CommandChange {
-        command: "command|getkeys",
-        now: Now::Arguments,
-    },
-    CommandChange {
-        command: "command|getkeysandflags",
-        now: Now::Arguments,
-    },
-    CommandChange {
-        command: "config|get",
-        now: Now::Arguments,
-    },
-    CommandChange {
-        command: "client|list",
-        now: Now::Arguments,
-    },
-    CommandChange {
-        command: "psubscribe",
-        now: Now::Arguments,
-    },
+    CommandChange { command: "command|getkeys", now: Now::Arity(-3) },
+    CommandChange { command: "command|getkeysandflags", now: Now::Arity(-3) },
+    CommandChange { command: "client|pause", now: Now::Since("3.0.0") },
+    CommandChange { command: "client|kill", now: Now::Arguments },
+    CommandChange { command: "command|getkeys", now: Now::Arguments },
+    CommandChange { command: "command|getkeysandflags", now: Now::Arguments },
+    CommandChange { command: "config|get", now: Now::Arguments },
+    CommandChange { command: "client|list", now: Now::Arguments },
+    CommandChange { command: "psubscribe", now: Now::Arguments },
 ];
 
 /// True when `got` is a right answer to `request`, given what the oracle said.
 pub fn same_reply(request: &Request, oracle: &Reply, got: &Reply) -> bool {
     oracle.bytes == got.bytes
         || normaliser(request).is_some_and(|same| {
-            !oracle.value.is_error()
-                && !got.value.is_error()
-                && same(request, &oracle.value, &got.value)
+            !oracle.value.is_error() && !got.value.is_error() && same(request, &oracle.value, &got.value)
         })
-        || EXCEPTIONS
-            .iter()
-            .any(|(_, explains)| explains(request, oracle, got))
+        || EXCEPTIONS.iter().any(|(_, explains)| explains(request, oracle, got))
 }
 
 /// The command's name in capitals, with the subcommand of those that have some.
 pub fn full_name(request: &Request) -> String {
     let upper = |word: &Vec<u8>| String::from_utf8_lossy(word).to_uppercase();
     let name = upper(&request[0]);
-    let nested = [
-        "CLIENT", "COMMAND", "CONFIG", "DEBUG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG",
-    ];
+    let nested = ["CLIENT", "COMMAND", "CONFIG", "DEBUG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG"];
     match request.get(1) {
         Some(second) if nested.contains(&name.as_str()) => format!("{name} {}", upper(second)),
         _ => name,
@@ -232,10 +159,7 @@ pub fn full_name(request: &Request) -> String {
 
 fn normaliser(request: &Request) -> Option<Same> {
     let name = full_name(request);
-    NORMALISERS
-        .iter()
-        .find(|(command, _)| *command == name)
-        .map(|(_, same)| *same)
+    NORMALISERS.iter().find(|(command, _)| *command == name).map(|(_, same)| *same)
 }
 
 fn same_kind(_: &Request, a: &Value, b: &Value) -> bool {
@@ -254,11 +178,7 @@ fn sorted(value: &Value) -> Vec<Value> {
 
 /// Numbers a few seconds apart, or milliseconds where both are large; the marks -1 and -2 must be the same.
 fn near(request: &Request, a: &Value, b: &Value) -> bool {
-    let slack = if request[0].to_ascii_uppercase().starts_with(b"P") {
-        20_000
-    } else {
-        20
-    };
+    let slack = if request[0].to_ascii_uppercase().starts_with(b"P") { 20_000 } else { 20 };
     let (a, b) = (a.integer(), b.integer());
     a == b || (a >= 0 && b >= 0 && (a - b).abs() <= slack)
 }
@@ -277,13 +197,8 @@ fn same_scan(request: &Request, a: &Value, b: &Value) -> bool {
 fn same_parameters(request: &Request, a: &Value, b: &Value) -> bool {
     let shared = |value: &Value| {
         let items = value.items();
-        let mut pairs = items
-            .chunks(2)
-            .map(|pair| (pair[0].text(), pair[1].text()))
-            .collect::<Vec<_>>();
-        pairs.retain(|(name, _)| {
-            name != "port" && PARAMETERS.iter().any(|(known, ..)| known == name)
-        });
+        let mut pairs = items.chunks(2).map(|pair| (pair[0].text(), pair[1].text())).collect::<Vec<_>>();
+        pairs.retain(|(name, _)| name != "port" && PARAMETERS.iter().any(|(known, ..)| known == name));
         pairs.sort();
         pairs
     };
@@ -303,11 +218,8 @@ fn same_commands(_: &Request, a: &Value, b: &Value) -> bool {
 /// The same rows for the commands that both have, with flags and subcommands in any order.
 fn same_command_info(_: &Request, a: &Value, b: &Value) -> bool {
     let shared = |value: &Value, seven_four: bool| {
-        let rows = value
-            .items()
-            .into_iter()
-            .filter_map(|row| command_row(row, seven_four))
-            .collect::<Vec<_>>();
+        let rows =
+            value.items().into_iter().filter_map(|row| command_row(row, seven_four)).collect::<Vec<_>>();
         let mut rows = rows;
         rows.sort();
         rows
@@ -328,28 +240,19 @@ fn command_row(row: Value, seven_four: bool) -> Option<Value> {
         fields[field] = Value::Array(sorted(&fields[field]));
     }
     if !seven_four {
-        for change in COMMAND_CHANGES
-            .iter()
-            .filter(|change| change.command == name)
-        {
+        for change in COMMAND_CHANGES.iter().filter(|change| change.command == name) {
             match change.now {
                 Now::Arity(arity) => fields[1] = Value::Integer(arity),
                 Now::Tips(tips) => {
-                    fields[7] = Value::Array(
-                        tips.iter()
-                            .map(|tip| Value::Bulk(tip.as_bytes().into()))
-                            .collect(),
-                    )
+                    fields[7] =
+                        Value::Array(tips.iter().map(|tip| Value::Bulk(tip.as_bytes().into())).collect())
                 }
                 Now::Since(_) | Now::Arguments => {}
             }
         }
     }
-    let rows = fields[9]
-        .items()
-        .into_iter()
-        .filter_map(|row| command_row(row, seven_four))
-        .collect::<Vec<_>>();
+    let rows =
+        fields[9].items().into_iter().filter_map(|row| command_row(row, seven_four)).collect::<Vec<_>>();
     fields[9] = Value::Array(rows);
     fields[9] = Value::Array(sorted(&fields[9]));
     Some(Value::Array(fields))
@@ -361,22 +264,15 @@ fn same_command_docs(_: &Request, a: &Value, b: &Value) -> bool {
     documents(a, false) == documents(b, true)
 }
 
-fn documents(
-    value: &Value,
-    seven_four: bool,
-) -> Vec<(String, String, String, Vec<Value>, Vec<String>)> {
+fn documents(value: &Value, seven_four: bool) -> Vec<(String, String, String, Vec<Value>, Vec<String>)> {
     let items = value.items();
     let pairs = items.chunks(2).filter(|pair| is_shared(&pair[0].text()));
     let mut documents = pairs
         .map(|pair| {
             let name = pair[0].text();
             let mut since = pair[1].field("since").text();
-            let mut arguments =
-                field_or_none(&pair[1], "arguments").map_or(Vec::new(), |list| shapes(&list));
-            for change in COMMAND_CHANGES
-                .iter()
-                .filter(|change| change.command == name)
-            {
+            let mut arguments = field_or_none(&pair[1], "arguments").map_or(Vec::new(), |list| shapes(&list));
+            for change in COMMAND_CHANGES.iter().filter(|change| change.command == name) {
                 match change.now {
                     Now::Since(version) if !seven_four => since = version.to_string(),
                     Now::Arguments => arguments.clear(),
@@ -384,22 +280,12 @@ fn documents(
                 }
             }
             let subcommands = field_or_none(&pair[1], "subcommands").map_or(Vec::new(), |list| {
-                let names = list
-                    .items()
-                    .chunks(2)
-                    .map(|pair| pair[0].text())
-                    .collect::<Vec<_>>();
+                let names = list.items().chunks(2).map(|pair| pair[0].text()).collect::<Vec<_>>();
                 names.into_iter().filter(|name| is_shared(&name)).collect()
             });
             let mut subcommands = subcommands;
             subcommands.sort();
-            (
-                name,
-                since,
-                pair[1].field("group").text(),
-                arguments,
-                subcommands,
-            )
+            (name, since, pair[1].field("group").text(), arguments, subcommands)
         })
         .collect::<Vec<_>>();
     documents.sort();
@@ -408,10 +294,7 @@ fn documents(
 
 fn field_or_none(value: &Value, name: &str) -> Option<Value> {
     let items = value.items();
-    items
-        .chunks(2)
-        .find(|pair| pair[0].text() == name)
-        .map(|pair| pair[1].clone())
+    items.chunks(2).find(|pair| pair[0].text() == name).map(|pair| pair[1].clone())
 }
 
 /// What matters of an argument: its type, its token, its flags, and its own arguments.
@@ -420,12 +303,7 @@ fn shapes(arguments: &Value) -> Vec<Value> {
         let flags = field_or_none(argument, "flags").map_or(Vec::new(), |flags| sorted(&flags));
         let nested = field_or_none(argument, "arguments").map_or(Vec::new(), |list| shapes(&list));
         let token = field_or_none(argument, "token").unwrap_or(Value::Null);
-        Value::Array(vec![
-            argument.field("type"),
-            token,
-            Value::Array(flags),
-            Value::Array(nested),
-        ])
+        Value::Array(vec![argument.field("type"), token, Value::Array(flags), Value::Array(nested)])
     };
     arguments.items().iter().map(parts).collect()
 }
@@ -436,8 +314,7 @@ pub fn in_stable_order(messages: Vec<Value>) -> Vec<Value> {
     let mut stable = messages;
     let mut start = 0;
     while start < stable.len() {
-        let end =
-            (start + 1..stable.len()).find(|&next| !interchangeable(&stable[start], &stable[next]));
+        let end = (start + 1..stable.len()).find(|&next| !interchangeable(&stable[start], &stable[next]));
         let end = end.unwrap_or(stable.len());
         sort_messages(&mut stable[start..end]);
         start = end;
@@ -448,8 +325,7 @@ pub fn in_stable_order(messages: Vec<Value>) -> Vec<Value> {
 fn interchangeable(a: &Value, b: &Value) -> bool {
     match (message(a).as_slice(), message(b).as_slice()) {
         ([kind_a, _, rest_a @ ..], [kind_b, _, rest_b @ ..]) if kind_a == kind_b => {
-            kind_a.text().ends_with("unsubscribe")
-                || (kind_a.text() == "pmessage" && rest_a == rest_b)
+            kind_a.text().ends_with("unsubscribe") || (kind_a.text() == "pmessage" && rest_a == rest_b)
         }
         _ => false,
     }
@@ -457,10 +333,7 @@ fn interchangeable(a: &Value, b: &Value) -> bool {
 
 /// Sorts by channel or pattern; the subscription counts stay where they are.
 fn sort_messages(run: &mut [Value]) {
-    let mut names = run
-        .iter()
-        .map(|value| message(value).get(1).cloned())
-        .collect::<Vec<_>>();
+    let mut names = run.iter().map(|value| message(value).get(1).cloned()).collect::<Vec<_>>();
     names.sort();
     if run.len() > 1 {
         for (value, name) in run.iter_mut().zip(names) {
@@ -491,10 +364,7 @@ pub fn same_session(oracle: &[Value], got: &[Value]) -> bool {
     let mut later = oracle.to_vec();
     let mut at = 0;
     while at < later.len() {
-        let messages = later[at..]
-            .iter()
-            .take_while(|value| is_message(value))
-            .count();
+        let messages = later[at..].iter().take_while(|value| is_message(value)).count();
         if messages > 0 && matches!(later.get(at + messages), Some(Value::Integer(_))) {
             later[at..=at + messages].rotate_right(1);
         }
@@ -506,15 +376,11 @@ pub fn same_session(oracle: &[Value], got: &[Value]) -> bool {
 /// A reply within a session with what identifies the server and the client taken out: HELLO's version and id.
 pub fn without_identity(value: Value) -> Value {
     let server = Value::Bulk(b"server".to_vec());
-    let identifying =
-        |name: &Value| matches!(name, Value::Bulk(text) if text == b"version" || text == b"id");
+    let identifying = |name: &Value| matches!(name, Value::Bulk(text) if text == b"version" || text == b"id");
     match value {
-        Value::Map(pairs) if pairs.first().is_some_and(|(name, _)| *name == server) => Value::Map(
-            pairs
-                .into_iter()
-                .filter(|(name, _)| !identifying(name))
-                .collect(),
-        ),
+        Value::Map(pairs) if pairs.first().is_some_and(|(name, _)| *name == server) => {
+            Value::Map(pairs.into_iter().filter(|(name, _)| !identifying(name)).collect())
+        }
         Value::Array(items) if items.first() == Some(&server) => {
             let pairs = items.chunks(2).filter(|pair| !identifying(&pair[0]));
             Value::Array(pairs.flatten().cloned().collect())

@@ -40,11 +40,7 @@ pub fn seed(test: &str) -> u64 {
     let seed = match std::env::var("STRATA_TEST_SEED") {
         Ok(text) => text.parse().expect("STRATA_TEST_SEED is a number"),
         Err(_) => {
-            std::time::UNIX_EPOCH
-                .elapsed()
-                .expect("a clock after 1970")
-                .as_nanos() as u64
-                % 1_000_000_007
+            std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos() as u64 % 1_000_000_007
         }
     };
     println!("{test}: STRATA_TEST_SEED={seed}");

@@ -38,24 +38,16 @@ impl Server {
             let port = free_port();
             let directory = fresh_directory();
             let mut child = spawn(program, port, &directory, arguments);
-            let up = within(PATIENCE, || {
-                match child.try_wait().expect("a child to ask") {
-                    Some(_) => Some(false),
-                    None => answers_ping(port).then_some(true),
-                }
+            let up = within(PATIENCE, || match child.try_wait().expect("a child to ask") {
+                Some(_) => Some(false),
+                None => answers_ping(port).then_some(true),
             });
-            let server = Server {
-                child,
-                port,
-                directory,
-            };
+            let server = Server { child, port, directory };
             if up == Some(true) {
                 return Ok(server);
             }
             log = server.log();
-            if !log.to_lowercase().contains("address already in use")
-                && !log.contains("Failed listening")
-            {
+            if !log.to_lowercase().contains("address already in use") && !log.contains("Failed listening") {
                 break;
             }
         }
@@ -87,18 +79,14 @@ impl Server {
 
     /// Sends a signal by its name (`TERM`, `INT`, `STOP`, `CONT`).
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.pid().to_string())
-            .status();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
         assert!(status.expect("kill exists").success());
     }
 
     /// Waits for the process to end by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        within(PATIENCE, || child.try_wait().expect("a child to ask"))
-            .expect("the server ends by itself")
+        within(PATIENCE, || child.try_wait().expect("a child to ask")).expect("the server ends by itself")
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -107,16 +95,9 @@ impl Server {
 
     /// Resident memory in KiB, as the kernel sees it.
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("a live process");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .expect("a VmRSS line");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|kib| kib.parse().ok())
-            .expect("a number of KiB")
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a live process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
     }
 }
 
@@ -139,7 +120,7 @@ impl Drop for Server {
 pub fn run_to_exit(arguments: &[&str], environment: &[(&str, &str)]) -> (ExitStatus, String) {
     let directory = fresh_directory();
     let log = File::create(directory.join("log")).expect("a log file");
-    let mut child = Command::new(program())
+    let mut child = command(&program())
         .args(arguments)
         .envs(environment.iter().copied())
         .current_dir(&directory)
@@ -153,10 +134,7 @@ pub fn run_to_exit(arguments: &[&str], environment: &[(&str, &str)]) -> (ExitSta
     let _ = child.wait();
     let output = read_log(&directory);
     let _ = std::fs::remove_dir_all(&directory);
-    (
-        status.unwrap_or_else(|| panic!("{arguments:?} started:\n{output}")),
-        output,
-    )
+    (status.unwrap_or_else(|| panic!("{arguments:?} started:\n{output}")), output)
 }
 
 /// True, with a line that says so, when a test of what only Strata promises must be skipped: another server is under test.
@@ -174,6 +152,16 @@ pub fn program() -> PathBuf {
         Some(path) => path.into(),
         None => env!("CARGO_BIN_EXE_strata").into(),
     }
+}
+
+/// The program's command, without the variables that are the tests' own: strata refuses settings it does not know.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("RUST_BACKTRACE", "0");
+    for name in ["STRATA_TEST_SERVER", "STRATA_TEST_SEED", "STRATA_TEST_COMMANDS", "STRATA_TEST_PORT"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// A port nobody listened on a moment ago.
@@ -194,31 +182,15 @@ pub fn fresh_directory() -> PathBuf {
 fn spawn(program: &Path, port: u16, directory: &Path, arguments: &[&str]) -> Child {
     let log = File::create(directory.join("log")).expect("a log file");
     let port = port.to_string();
-    let usual = [
-        "--port",
-        &port,
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--enable-debug-command",
-        "yes",
-    ];
-    let mut command = Command::new(program);
+    let usual = ["--port", &port, "--save", "", "--appendonly", "no", "--enable-debug-command", "yes"];
+    let mut command = command(program);
     command.args(usual);
     if !arguments.contains(&"--bind") {
         command.args(["--bind", "127.0.0.1"]);
     }
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null());
-    command
-        .stdout(log.try_clone().expect("a second handle"))
-        .stderr(log);
-    command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
 /// One PING over a fresh connection; a server with a password or in protected mode answers too, with an error.

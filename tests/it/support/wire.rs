@@ -47,10 +47,7 @@ impl Value {
     pub fn items(&self) -> Vec<Value> {
         match self {
             Value::Array(items) | Value::Set(items) | Value::Push(items) => items.clone(),
-            Value::Map(pairs) => pairs
-                .iter()
-                .flat_map(|(key, value)| [key.clone(), value.clone()])
-                .collect(),
+            Value::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key.clone(), value.clone()]).collect(),
             other => panic!("not an aggregate: {other:?}"),
         }
     }
@@ -58,13 +55,10 @@ impl Value {
     /// The text of a string of any kind, an error's included.
     pub fn text(&self) -> String {
         match self {
-            Value::Simple(text)
-            | Value::Error(text)
-            | Value::Bulk(text)
-            | Value::Verbatim(_, text) => String::from_utf8_lossy(text).into_owned(),
-            Value::Double(text) | Value::BigNumber(text) => {
+            Value::Simple(text) | Value::Error(text) | Value::Bulk(text) | Value::Verbatim(_, text) => {
                 String::from_utf8_lossy(text).into_owned()
             }
+            Value::Double(text) | Value::BigNumber(text) => String::from_utf8_lossy(text).into_owned(),
             Value::Integer(number) => number.to_string(),
             other => panic!("not a text: {other:?}"),
         }
@@ -80,9 +74,7 @@ impl Value {
     /// The value that follows `name` in a map, or in an array of names and values.
     pub fn field(&self, name: &str) -> Value {
         let items = self.items();
-        let found = items
-            .chunks(2)
-            .find(|pair| pair.len() == 2 && pair[0] == Value::Bulk(name.into()));
+        let found = items.chunks(2).find(|pair| pair.len() == 2 && pair[0] == Value::Bulk(name.into()));
         found.unwrap_or_else(|| panic!("no field {name} in {self:?}"))[1].clone()
     }
 }
@@ -94,8 +86,7 @@ trait Stream: Read + Write + Send {
 
 impl Stream for TcpStream {
     fn set_timeout(&self, timeout: Duration) {
-        self.set_read_timeout(Some(timeout))
-            .expect("a read timeout");
+        self.set_read_timeout(Some(timeout)).expect("a read timeout");
     }
     fn close_write(&self) {
         let _ = self.shutdown(Shutdown::Write);
@@ -104,8 +95,7 @@ impl Stream for TcpStream {
 
 impl Stream for UnixStream {
     fn set_timeout(&self, timeout: Duration) {
-        self.set_read_timeout(Some(timeout))
-            .expect("a read timeout");
+        self.set_read_timeout(Some(timeout)).expect("a read timeout");
     }
     fn close_write(&self) {
         let _ = self.shutdown(Shutdown::Write);
@@ -128,24 +118,16 @@ impl Client {
         let stream = TcpStream::connect((host, port))
             .unwrap_or_else(|error| panic!("connect to port {port}: {error}"));
         stream.set_nodelay(true).expect("nodelay");
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .expect("a write timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Client::over(Box::new(stream))
     }
 
     pub fn connect_unix(path: &Path) -> Client {
-        Client::over(Box::new(
-            UnixStream::connect(path).expect("connect to the unix socket"),
-        ))
+        Client::over(Box::new(UnixStream::connect(path).expect("connect to the unix socket")))
     }
 
     fn over(stream: Box<dyn Stream>) -> Client {
-        Client {
-            stream,
-            buffer: Vec::new(),
-            start: 0,
-        }
+        Client { stream, buffer: Vec::new(), start: 0 }
     }
 
     /// Sends bytes as they are; false when the server has closed.
@@ -156,18 +138,12 @@ impl Client {
     /// Sends one command, its words parted by spaces.
     pub fn send(&mut self, line: &str) {
         let words = line.split(' ').map(str::as_bytes).collect::<Vec<_>>();
-        assert!(
-            self.send_raw(&encode(&words)),
-            "the server closed before {line:?}"
-        );
+        assert!(self.send_raw(&encode(&words)), "the server closed before {line:?}");
     }
 
     /// Sends one command and reads its reply.
     pub fn call(&mut self, arguments: &[&[u8]]) -> Value {
-        assert!(
-            self.send_raw(&encode(arguments)),
-            "the server closed before {arguments:?}"
-        );
+        assert!(self.send_raw(&encode(arguments)), "the server closed before {arguments:?}");
         self.read().value
     }
 
@@ -225,11 +201,7 @@ impl Client {
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         while self.fill(deadline) {}
-        assert!(
-            Instant::now() < deadline,
-            "not closed: {:?}",
-            show(&self.buffer[self.start..])
-        );
+        assert!(Instant::now() < deadline, "not closed: {:?}", show(&self.buffer[self.start..]));
         self.buffer.split_off(std::mem::take(&mut self.start))
     }
 
@@ -260,8 +232,7 @@ impl Client {
                     self.buffer.extend_from_slice(&chunk[..length]);
                     return true;
                 }
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(_) => return false,
             }
         }
@@ -344,12 +315,7 @@ pub fn parse(bytes: &[u8]) -> Option<(Value, usize)> {
                 b'*' => Value::Array(items),
                 b'~' => Value::Set(items),
                 b'>' => Value::Push(items),
-                _ => Value::Map(
-                    items
-                        .chunks(2)
-                        .map(|pair| (pair[0].clone(), pair[1].clone()))
-                        .collect(),
-                ),
+                _ => Value::Map(items.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()),
             };
             return Some((value, length));
         }
