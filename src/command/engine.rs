@@ -230,11 +230,14 @@ impl Engine {
                 ([spec], Some(hash), None) if spec.last == 0 => {
                     keys.push(Key { database: state.database, name: arg(&args, spec.first), hash });
                 }
-                _ => keys.extend(
-                    row.key_places(&args, state.database)
-                        .into_iter()
-                        .map(|(database, index)| space.key(database, arg(&args, index))),
-                ),
+                _ => {
+                    keys.extend(row.key_places(&args, state.database).into_iter().map(|(database, index)| {
+                        // A number that no database has is an error of the handler's to report.
+                        let there = database < space.database_count();
+                        let database = if there { database } else { state.database };
+                        space.key(database, arg(&args, index))
+                    }))
+                }
             }
         }
         if row.flags & (Flag::Admin as u32) != 0 || row.name == "info" {

@@ -54,6 +54,8 @@ pub struct Connection {
     sent: usize,
     over_soft_limit_since_ms: Option<i64>,
     wait: Option<Waiting>,
+    /// Whether what is written must not be sent before `wait` is over.
+    hold_replies: bool,
     has_waker: bool,
 }
 
@@ -77,6 +79,7 @@ impl Connection {
             sent: 0,
             over_soft_limit_since_ms: None,
             wait: None,
+            hold_replies: false,
             has_waker: false,
         }
     }
@@ -97,7 +100,7 @@ impl Connection {
             }
             if let Some(wait) = &mut self.wait {
                 if wait.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
+                    return self.hold(cx, local);
                 }
                 self.wait = None;
             }
@@ -128,6 +131,19 @@ impl Connection {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// While the connection waits: replies written before a pause are sent, those that are themselves
+    /// waited for are kept.
+    fn hold(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<()> {
+        if !self.hold_replies {
+            return match self.flush(cx, local) {
+                Ok(Flow::Continue) => Poll::Pending,
+                Ok(Flow::Close) | Err(_) => Poll::Ready(()),
+            };
+        }
+        self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+        Poll::Pending
     }
 
     /// Reads once and runs what is there.
@@ -275,10 +291,10 @@ impl Connection {
             if self.state.close_after_reply {
                 return None;
             }
+            self.hold_replies = !matches!(wait, Some(Wait::Unpaused));
             match wait {
                 None => {}
                 Some(Wait::Unpaused) => {
-                    // Replies of earlier requests are sent now; this one runs again later.
                     self.wait = Some(Box::pin(unpaused(Arc::clone(&self.services))));
                     return Some(index);
                 }

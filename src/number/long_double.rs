@@ -65,6 +65,9 @@ impl LongDouble {
 
     /// Appends the number as INCRBYFLOAT stores it: never an exponent, 17 decimals, trailing zeros cut, no `-0`.
     pub fn write(self, out: &mut Vec<u8>) {
+        if self.significand == 0 && !self.infinite {
+            return out.push(b'0');
+        }
         let start = out.len();
         if self.negative {
             out.push(b'-');
@@ -429,6 +432,8 @@ mod tests {
             ("5.0e3", "2.0e2", "5200"),
             ("0", "-0", "0"),
             ("0", "-0.0", "0"),
+            ("-0", "-0", "0"),
+            ("-1e-20", "0", "0"),
             ("-1", "1", "0"),
             ("0.1", "0.2", "0.3"),
             ("1", "1e-18", "1"),

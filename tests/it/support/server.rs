@@ -154,11 +154,11 @@ pub fn program() -> PathBuf {
     }
 }
 
-/// The program's command, without the variables that are the tests' own: strata refuses settings it does not know.
+/// The program's command, without the variables that are the tests' own: strata takes each `STRATA_…` for a setting.
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("RUST_BACKTRACE", "0");
-    for name in ["STRATA_TEST_SERVER", "STRATA_TEST_SEED", "STRATA_TEST_COMMANDS", "STRATA_TEST_PORT"] {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STRATA_")) {
         command.env_remove(name);
     }
     command

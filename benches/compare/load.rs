@@ -1,0 +1,317 @@
+//! The load generator: one thread, non-blocking sockets, two disciplines.
+//!
+//! - [`Load::closed`]: every client sends a batch, waits for its replies and sends the next, as a benchmark tool does.
+//! - [`Load::open`]: requests leave when they are due, answered or not, as users do. Latency counts from the due time, so
+//!   a stalled server cannot hide by delaying the requests that would have shown it.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
+
+use crate::Failure;
+use crate::server::Server;
+use crate::wire::{Replies, Requests, Work};
+
+/// How long replies may be missing before a server counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Connections from one address before the next one is used, to stay clear of the limit of local ports.
+const PER_ADDRESS: usize = 5000;
+
+/// What one turn of a server showed.
+#[derive(Debug)]
+pub struct Turn {
+    /// Commands that were answered.
+    pub commands: u64,
+    /// Error replies, lost connections and requests without an answer.
+    pub errors: u64,
+    /// The first error, if there was one.
+    pub first_error: Option<String>,
+    /// Wall-clock time.
+    pub elapsed: Duration,
+    /// CPU time of the server.
+    pub cpu_ns: u64,
+    /// Nanoseconds from sending (closed) or being due (open) to the reply.
+    pub latency: Histogram<u64>,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Client {
+    stream: TcpStream,
+    replies: Replies,
+    requests: Requests,
+    out: Vec<u8>,
+    sent: usize,
+    /// Replies to come until the batch is complete.
+    waiting: u64,
+    began: Instant,
+    /// When each unanswered request was due; only used by the open discipline.
+    due: VecDeque<Instant>,
+    alive: bool,
+}
+
+/// Connections to one server and what drives them.
+#[derive(Debug)]
+pub struct Load {
+    poll: Poll,
+    clients: Vec<Client>,
+    buffer: Vec<u8>,
+}
+
+impl Load {
+    /// Connects `count` clients.
+    pub fn connect(server: &Server, count: usize, keys: u64, value_bytes: usize) -> Result<Self, Failure> {
+        let poll = Poll::new()?;
+        let mut clients = Vec::with_capacity(count);
+        for number in 0..count {
+            let mut stream = connect(server.address, number / PER_ADDRESS)
+                .map_err(|error| format!("client {number} of {}: {error}", server.name))?;
+            poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
+            clients.push(Client {
+                stream,
+                replies: Replies::new(server.protocol),
+                requests: Requests::new(server.protocol, keys, value_bytes, number as u64 + 1),
+                out: Vec::new(),
+                sent: 0,
+                waiting: 0,
+                began: Instant::now(),
+                due: VecDeque::new(),
+                alive: true,
+            });
+        }
+        Ok(Self { poll, clients, buffer: vec![0; 256 * 1024] })
+    }
+
+    /// Batches of `pipeline` requests, one after another, for `duration` and until the last reply.
+    pub fn closed(
+        &mut self,
+        server: &Server,
+        work: Work,
+        pipeline: usize,
+        duration: Duration,
+    ) -> Result<Turn, Failure> {
+        let mut turn = self.begin(server)?;
+        let started = Instant::now();
+        let end = started + duration;
+        for client in &mut self.clients {
+            client.fill(work, pipeline);
+            client.flush()?;
+        }
+        let mut active = self.clients.len();
+        let mut events = Events::with_capacity(1024);
+        while active > 0 {
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            if events.is_empty() {
+                return Err(format!("{} does not answer {}", server.name, work.name()).into());
+            }
+            for event in &events {
+                let client = &mut self.clients[event.token().0];
+                client.flush()?;
+                let answered = client.receive(&mut self.buffer)?;
+                turn.commands += answered;
+                if answered == 0 || client.waiting > 0 {
+                    continue;
+                }
+                let now = Instant::now();
+                turn.latency.saturating_record((now - client.began).as_nanos() as u64);
+                if now < end {
+                    client.began = now;
+                    client.fill(work, pipeline);
+                    client.flush()?;
+                } else {
+                    active -= 1;
+                }
+            }
+        }
+        turn.elapsed = started.elapsed();
+        self.end(server, turn)
+    }
+
+    /// `rate` requests a second for `duration`, from each client in turn, and a second more for late replies. A client
+    /// that is lost counts its requests as errors.
+    pub fn open(
+        &mut self,
+        server: &Server,
+        work: Work,
+        rate: u64,
+        duration: Duration,
+    ) -> Result<Turn, Failure> {
+        let mut turn = self.begin(server)?;
+        let started = Instant::now();
+        let total = rate * duration.as_millis() as u64 / 1000;
+        let mut offered = 0;
+        let mut events = Events::with_capacity(4096);
+        while turn.commands + turn.errors < total && started.elapsed() < duration + Duration::from_secs(1) {
+            let due = (started.elapsed().as_nanos() as u64 * rate / 1_000_000_000).min(total);
+            while offered < due {
+                let count = self.clients.len() as u64;
+                let client = &mut self.clients[(offered % count) as usize];
+                let at = started + Duration::from_nanos(offered * 1_000_000_000 / rate);
+                offered += 1;
+                client.due.push_back(at);
+                client.fill(work, 1);
+                turn.errors += client.flush_or_lose();
+            }
+            self.poll.poll(&mut events, Some(Duration::ZERO))?;
+            for event in &events {
+                let client = &mut self.clients[event.token().0];
+                turn.errors += client.flush_or_lose();
+                let Ok(answered) = client.receive(&mut self.buffer) else {
+                    turn.errors += client.lose();
+                    continue;
+                };
+                let now = Instant::now();
+                for at in client.due.drain(..(answered as usize).min(client.due.len())) {
+                    turn.latency.saturating_record(now.saturating_duration_since(at).as_nanos() as u64);
+                    turn.commands += 1;
+                }
+            }
+        }
+        turn.errors += total.saturating_sub(turn.commands + turn.errors);
+        turn.elapsed = started.elapsed();
+        self.end(server, turn)
+    }
+
+    /// Sends requests made by `write` for numbers of `range`, in batches over all clients, until all are answered.
+    pub fn fill(
+        &mut self,
+        range: std::ops::Range<u64>,
+        write: impl Fn(&Requests, u64, &mut Vec<u8>),
+    ) -> Result<(), Failure> {
+        const BATCH: u64 = 128;
+        let mut next = range.start;
+        let mut events = Events::with_capacity(1024);
+        let mut give = |client: &mut Client| -> Result<bool, Failure> {
+            let until = (next + BATCH).min(range.end);
+            client.prepare();
+            for number in next..until {
+                write(&client.requests, number, &mut client.out);
+            }
+            client.waiting = until - next;
+            next = until;
+            client.flush()?;
+            Ok(client.waiting > 0)
+        };
+        let mut active = 0;
+        for client in &mut self.clients {
+            active += usize::from(give(client)?);
+        }
+        while active > 0 {
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            if events.is_empty() {
+                return Err("the server stopped answering while it was filled".into());
+            }
+            for event in &events {
+                let client = &mut self.clients[event.token().0];
+                client.flush()?;
+                if client.receive(&mut self.buffer)? > 0 && client.waiting == 0 && !give(client)? {
+                    active -= 1;
+                }
+            }
+        }
+        match self.clients.iter().find_map(|client| client.replies.first_error.clone()) {
+            Some(error) => Err(format!("filling was refused: {error}").into()),
+            None => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, server: &Server) -> Result<Turn, Failure> {
+        Ok(Turn {
+            commands: 0,
+            errors: 0,
+            first_error: None,
+            elapsed: Duration::ZERO,
+            cpu_ns: server.cpu_ns()?,
+            latency: Histogram::new_with_bounds(1, 60_000_000_000, 3)?,
+        })
+    }
+
+    fn end(&mut self, server: &Server, mut turn: Turn) -> Result<Turn, Failure> {
+        turn.cpu_ns = server.cpu_ns()? - turn.cpu_ns;
+        for client in &mut self.clients {
+            turn.errors += std::mem::take(&mut client.replies.errors);
+            turn.first_error = turn.first_error.take().or(client.replies.first_error.take());
+        }
+        Ok(turn)
+    }
+}
+
+impl Client {
+    /// Forgets what was sent, to write the next batch.
+    fn prepare(&mut self) {
+        if self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
+    }
+
+    fn fill(&mut self, work: Work, pipeline: usize) {
+        self.prepare();
+        for _ in 0..pipeline {
+            self.requests.write(work, &mut self.out);
+        }
+        self.waiting += pipeline as u64;
+    }
+
+    /// Sends what the socket takes; the rest goes when it can be read from next, at the latest.
+    fn flush(&mut self) -> io::Result<()> {
+        while self.sent < self.out.len() {
+            match self.stream.write(&self.out[self.sent..]) {
+                Ok(written) => self.sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all there is and returns how many replies that completed.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<u64> {
+        let before = self.replies.count;
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    self.replies.feed(&buffer[..read]);
+                    if read < buffer.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let answered = self.replies.count - before;
+        self.waiting = self.waiting.saturating_sub(answered);
+        Ok(answered)
+    }
+
+    fn flush_or_lose(&mut self) -> u64 {
+        if self.alive && self.flush().is_ok() { 0 } else { self.lose() }
+    }
+
+    /// Gives up on the connection; returns the requests that will never be answered.
+    fn lose(&mut self) -> u64 {
+        self.alive = false;
+        self.due.drain(..).count() as u64
+    }
+}
+
+/// Connects from the `address`-th loopback address.
+fn connect(to: SocketAddr, address: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let from = Ipv4Addr::new(127, 0, 0, 1 + address as u8);
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&to.into())?;
+    socket.set_tcp_nodelay(true)?;
+    // Closing must not leave ports in TIME_WAIT: tens of thousands of connections come and go.
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
+}

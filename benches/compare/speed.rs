@@ -1,0 +1,195 @@
+//! CPU per command, throughput and latency of busy servers, with one thread each and with two.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::load::{Load, Turn};
+use crate::options::Options;
+use crate::report::{Figures, Report};
+use crate::server::{Server, Template};
+use crate::wire::{Protocol, Work, key};
+use crate::{Failure, system};
+
+/// Clients that send at the same time.
+const CLIENTS: usize = 50;
+/// Bytes of a value.
+const VALUE_BYTES: usize = 64;
+/// Load before each turn that is not counted.
+const WARM_UP: Duration = Duration::from_millis(50);
+
+/// One worker a server, on a core of its own.
+pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    report.section(&format!(
+        "speed: 1 thread a server on core {}, load on core {}, {CLIENTS} clients, {} keys, {VALUE_BYTES}-byte values",
+        system::SERVER_CORE,
+        system::LOAD_CORE,
+        options.keys,
+    ));
+    let mut servers = Vec::new();
+    for template in &options.servers {
+        servers.push(start(template, 1, &[system::SERVER_CORE], options)?);
+    }
+    let floor = Template::floor()?.start(1, &[system::SERVER_CORE], &[])?;
+    for (work, pipeline) in works(options) {
+        let mut all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
+        if work == Work::Get {
+            all.push(&floor);
+        }
+        let rows = measure(&all, work, pipeline, options)?;
+        report.table(&format!("{} x{pipeline}", work.name()), &rows);
+        targets(report, work, pipeline, &rows);
+    }
+    Ok(())
+}
+
+/// Two workers a server; both cores are shared with the load.
+pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    report.section(&format!(
+        "workers: 2 threads a server on cores {} and {}, which the load shares, {CLIENTS} clients; -1 and -2 are workers",
+        system::LOAD_CORE,
+        system::SERVER_CORE,
+    ));
+    let cores = [system::LOAD_CORE, system::SERVER_CORE];
+    system::pin_self(&cores)?;
+    let mut servers = Vec::new();
+    for template in options.servers.iter().filter(|template| template.takes_threads()) {
+        servers.push(start(template, 2, &cores, options)?);
+        if template.name == "strata" {
+            let mut one = start(template, 1, &cores, options)?;
+            one.name = "strata-1".to_owned();
+            servers.push(one);
+        }
+    }
+    for server in &mut servers {
+        if server.name == "strata" {
+            server.name = "strata-2".to_owned();
+        }
+    }
+    for (work, pipeline) in works(options) {
+        let all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
+        let two = all.iter().find(|server| server.name == "strata-2");
+        let before = two.map(|server| system::thread_cpu_ns(server.pid())).transpose()?;
+        let rows = measure(&all, work, pipeline, options)?;
+        report.table(&format!("{} x{pipeline}", work.name()), &rows);
+        if let (Some(server), Some(before)) = (two, before) {
+            spread(report, work, pipeline, server, &before)?;
+        }
+        if let (Some((_, two)), Some((_, one)), Some((_, redis))) = (
+            rows.iter().find(|(name, _)| name == "strata-2"),
+            rows.iter().find(|(name, _)| name == "strata-1"),
+            rows.iter().find(|(name, _)| name == "redis"),
+        ) {
+            let name = format!("{} x{pipeline}", work.name());
+            report.at_most(
+                format!("CPU per command of 2 workers to 1, {name}"),
+                two.cpu_us / one.cpu_us,
+                1.15,
+            );
+            let ratio = two.per_second / redis.per_second;
+            report.at_least(
+                format!("throughput of 2 workers to redis with 2 io-threads, {name}"),
+                ratio,
+                1.0,
+            );
+        }
+    }
+    system::pin_self(&[system::LOAD_CORE])
+}
+
+/// The commands and pipelines that were asked for.
+fn works(options: &Options) -> Vec<(Work, usize)> {
+    Work::ALL
+        .iter()
+        .filter(|(name, _)| {
+            options.commands.is_empty() || options.commands.iter().any(|wanted| wanted == name)
+        })
+        .flat_map(|(_, work)| options.pipelines.iter().map(|pipeline| (*work, *pipeline)))
+        .collect()
+}
+
+/// Starts a server and loads keys and counters.
+pub fn start(
+    template: &Template,
+    threads: usize,
+    cores: &[usize],
+    options: &Options,
+) -> Result<Server, Failure> {
+    let server = template.start(threads, cores, &[])?;
+    let mut load = Load::connect(&server, 8, options.keys, VALUE_BYTES)?;
+    load.fill(0..options.keys, |requests, number, out| requests.write_set(&key(number), out))?;
+    if server.protocol == Protocol::Redis {
+        load.fill(0..options.keys, |requests, number, out| requests.write_counter(number, out))?;
+    }
+    Ok(server)
+}
+
+/// All rounds of one measurement: each server has its turn in each round.
+fn measure(
+    servers: &[&Server],
+    work: Work,
+    pipeline: usize,
+    options: &Options,
+) -> Result<Vec<(String, Figures)>, Failure> {
+    let mut loads = Vec::new();
+    for server in servers {
+        loads.push(Load::connect(server, CLIENTS, options.keys, VALUE_BYTES)?);
+    }
+    let mut turns: Vec<Vec<Turn>> = servers.iter().map(|_| Vec::new()).collect();
+    for _ in 0..options.rounds {
+        for ((server, load), turns) in servers.iter().zip(&mut loads).zip(&mut turns) {
+            load.closed(server, work, pipeline, WARM_UP)?;
+            turns.push(load.closed(server, work, pipeline, options.round)?);
+        }
+    }
+    let rows = servers.iter().zip(&turns);
+    Ok(rows.map(|(server, turns)| (server.name.clone(), Figures::of(turns))).collect())
+}
+
+/// The targets of one worker.
+fn targets(report: &mut Report, work: Work, pipeline: usize, rows: &[(String, Figures)]) {
+    let find = |wanted: &str| rows.iter().find(|(name, _)| name == wanted).map(|(_, figures)| figures);
+    let (Some(redis), Some(strata)) = (find("redis"), find("strata")) else {
+        return;
+    };
+    if !matches!(work, Work::Get | Work::Set) {
+        return;
+    }
+    let name = format!("{} x{pipeline}", work.name());
+    let bound = if pipeline == 1 { 0.95 } else { 0.5 };
+    report.at_most(format!("CPU per command to redis, {name}"), strata.cpu_us / redis.cpu_us, bound);
+    if let (Some(floor), 1) = (find("floor"), pipeline) {
+        report.at_most(
+            format!("CPU per command to the bare epoll loop, {name}"),
+            strata.cpu_us / floor.cpu_us,
+            1.15,
+        );
+    }
+}
+
+/// How evenly the two busiest threads of the server shared the work since `before`.
+fn spread(
+    report: &mut Report,
+    work: Work,
+    pipeline: usize,
+    server: &Server,
+    before: &[(u32, String, u64)],
+) -> Result<(), Failure> {
+    let before: HashMap<u32, u64> = before.iter().map(|(id, _, used)| (*id, *used)).collect();
+    let mut used: Vec<(u64, String)> = system::thread_cpu_ns(server.pid())?
+        .into_iter()
+        .map(|(id, name, used)| (used - before.get(&id).copied().unwrap_or(0).min(used), name))
+        .collect();
+    used.sort_by(|a, b| b.cmp(a));
+    let total: u64 = used.iter().map(|(used, _)| used).sum();
+    let shares: Vec<String> = used
+        .iter()
+        .take(3)
+        .map(|(used, name)| format!("{name} {:.0}%", *used as f64 * 100.0 / total.max(1) as f64))
+        .collect();
+    println!("  threads of {}: {}", server.name, shares.join(", "));
+    if let [(first, _), (second, _), ..] = used.as_slice() {
+        let ratio = *first as f64 / (*second).max(1) as f64;
+        report.at_most(format!("busier worker to the other, {} x{pipeline}", work.name()), ratio, 1.25);
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What the operating system says and does: cores, CPU time, resident memory, limits. All `unsafe` of the comparison is
+//! here.
+
+use std::fs;
+use std::io;
+use std::mem;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::Failure;
+
+/// The core of the load generator.
+pub const LOAD_CORE: usize = 0;
+/// The core of a server with one thread.
+pub const SERVER_CORE: usize = 1;
+
+/// Open files the comparison needs: ten thousand connections and some.
+const FILES: u64 = 12_000;
+
+/// The set of these cores.
+fn core_set(cores: &[usize]) -> libc::cpu_set_t {
+    // SAFETY: cpu_set_t is an array of integers, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    for core in cores {
+        // SAFETY: CPU_SET checks the index against the size of the set, which is ours alone.
+        unsafe { libc::CPU_SET(*core, &mut set) };
+    }
+    set
+}
+
+fn set_affinity(set: &libc::cpu_set_t) -> io::Result<()> {
+    // SAFETY: the pointer and the size are of the set passed in; 0 is the calling thread.
+    let status = unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), set) };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Keeps this thread on these cores. On a machine with one core it stays where it is.
+pub fn pin_self(cores: &[usize]) -> Result<(), Failure> {
+    if core_count() < 2 {
+        return Ok(());
+    }
+    set_affinity(&core_set(cores)).map_err(|error| format!("pinning to cores {cores:?}: {error}").into())
+}
+
+/// Keeps the process that `command` will start on these cores, all its threads included.
+pub fn pin_child(command: &mut Command, cores: &[usize]) {
+    if core_count() < 2 {
+        return;
+    }
+    let set = core_set(cores);
+    // SAFETY: between fork and exec only one system call is made, which is allowed there; `set` was built before.
+    unsafe { command.pre_exec(move || set_affinity(&set)) };
+}
+
+/// Cores of the machine.
+pub fn core_count() -> usize {
+    // SAFETY: sysconf reads a number and touches no memory of ours.
+    let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(cores).unwrap_or(1)
+}
+
+/// Raises the limit of open files as far as is needed; children inherit it.
+pub fn raise_file_limit() -> Result<(), Failure> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit to the pointer, which is to one of ours.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    if limit.rlim_cur >= FILES {
+        return Ok(());
+    }
+    limit.rlim_cur = FILES;
+    limit.rlim_max = limit.rlim_max.max(FILES);
+    // SAFETY: the kernel reads one rlimit from the pointer, which is to one of ours.
+    let status = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    if status == 0 {
+        return Ok(());
+    }
+    Err(format!("{FILES} open files are needed: {}", io::Error::last_os_error()).into())
+}
+
+/// CPU time that a process has used so far, in nanoseconds: user and system, all threads, ended ones included.
+pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
+    // The kernel's encoding of "CPU clock of a process, scheduler precision" (see clock_getcpuclockid).
+    let clock = (!(pid.cast_signed()) << 3) | 2;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec to the pointer, which is to one of ours.
+    let status = unsafe { libc::clock_gettime(clock, &mut time) };
+    if status != 0 {
+        return Err(format!("CPU time of process {pid}: {}", io::Error::last_os_error()).into());
+    }
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// CPU time of each thread of a process so far: its name and nanoseconds.
+pub fn thread_cpu_ns(pid: u32) -> Result<Vec<(u32, String, u64)>, Failure> {
+    let mut threads = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = entry?.path();
+        let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        // A thread may end between the listing and the reading.
+        let (Some(id), Ok(name), Ok(stat)) =
+            (id, fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+        else {
+            continue;
+        };
+        let used = stat.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        threads.push((id, name.trim().to_owned(), used));
+    }
+    Ok(threads)
+}
+
+/// Resident memory of a process in bytes.
+pub fn rss_bytes(pid: u32) -> Result<u64, Failure> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kilobytes = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Rss:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next())
+        .and_then(|number| number.parse::<u64>().ok())
+        .ok_or_else(|| format!("no resident memory of process {pid}"))?;
+    Ok(kilobytes * 1024)
+}
