@@ -5,8 +5,12 @@
 
 mod support;
 
+mod client;
+mod connection;
 mod differential;
 mod expire;
 mod keys;
+mod notifications;
+mod pubsub;
 mod scan;
 mod strings;
