@@ -146,8 +146,7 @@ fn client_setinfo(ctx: &mut Ctx<'_>) -> Answer {
     } else if is(option, "lib-ver") {
         "lib-ver"
     } else {
-        let text = [b"ERR Unrecognized option '".as_slice(), option, b"'"].concat();
-        return Err(Error::new(text));
+        return Err(Error::quoting("ERR Unrecognized option '", option, "'"));
     };
     if !value.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
@@ -246,6 +245,7 @@ fn client_kill(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn client_unblock(ctx: &mut Ctx<'_>) -> Answer {
+    at_most(ctx, 4)?;
     if let Some(reason) = ctx.args.get(3)
         && !is(reason, "timeout")
         && !is(reason, "error")
@@ -258,7 +258,16 @@ fn client_unblock(ctx: &mut Ctx<'_>) -> Answer {
     DONE
 }
 
+/// Refuses more arguments than a subcommand with options has.
+fn at_most(ctx: &Ctx<'_>, len: usize) -> Result<(), Error> {
+    if ctx.args.len() <= len {
+        return Ok(());
+    }
+    Err(Error::subcommand_syntax(&ctx.args[0], &ctx.args[1]))
+}
+
 fn client_pause(ctx: &mut Ctx<'_>) -> Answer {
+    at_most(ctx, 4)?;
     let all = match ctx.args.get(3) {
         None => true,
         Some(word) if is(word, "all") => true,

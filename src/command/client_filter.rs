@@ -26,7 +26,7 @@ impl Kind {
             word if is(word, "master") => Ok(Kind::Master),
             word if is(word, "replica") || is(word, "slave") => Ok(Kind::Replica),
             word if is(word, "pubsub") => Ok(Kind::PubSub),
-            _ => Err(Error::new([b"ERR Unknown client type '".as_slice(), word, b"'"].concat())),
+            _ => Err(Error::quoting("ERR Unknown client type '", word, "'")),
         }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Filter<'a> {
                 filter.local_address = Some(value);
             } else if is(option, "user") {
                 if value != b"default" {
-                    return Err(Error::new([b"ERR No such user '".as_slice(), value, b"'"].concat()));
+                    return Err(Error::quoting("ERR No such user '", value, "'"));
                 }
                 filter.user = true;
             } else if is(option, "skipme") && (is(value, "yes") || is(value, "no")) {

@@ -18,7 +18,7 @@ fn config_get(ctx: &mut Ctx<'_>) -> Answer {
 fn config_set(ctx: &mut Ctx<'_>) -> Answer {
     let words: Vec<&[u8]> = ctx.args.from(2).iter().collect();
     if !words.len().is_multiple_of(2) {
-        return Err(Error::arity("config|set"));
+        return Err(Error::SYNTAX);
     }
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let local = crate::client::is_local(ctx.client);

@@ -111,8 +111,7 @@ fn hello(ctx: &mut Ctx<'_>) -> Answer {
             name = Some(wanted);
             at += 2;
         } else {
-            let shown = [b"ERR Syntax error in HELLO option '".as_slice(), option, b"'"].concat();
-            return Err(Error::new(shown));
+            return Err(Error::quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = login {
@@ -165,7 +164,10 @@ fn reset(ctx: &mut Ctx<'_>) -> Answer {
     ctx.state.authenticated = ctx.settings.requirepass.is_empty();
     ctx.client.authenticated.store(ctx.state.authenticated, Relaxed);
     ctx.state.no_touch = false;
-    ctx.state.reply_mode = ReplyMode::On;
+    // The reply of RESET itself is still skipped where the client asked for that.
+    if ctx.state.reply_mode != ReplyMode::Skipping {
+        ctx.state.reply_mode = ReplyMode::On;
+    }
     ctx.client.set_flags(Flags::NO_TOUCH | Flags::NO_EVICT, false);
     ctx.client.info.lock().name = bytes::Bytes::new();
     ctx.reply.simple("RESET");

@@ -35,7 +35,7 @@ fn debug(ctx: &mut Ctx<'_>) -> Answer {
     match word {
         word if is(word, "help") && args == 2 => help(ctx),
         word if is(word, "sleep") && args == 3 => sleep(ctx),
-        word if is(word, "object") && args >= 3 => object(ctx),
+        word if is(word, "object") && args == 3 => object(ctx),
         word if is(word, "set-active-expire") && args == 3 => set_active_expire(ctx),
         word if is(word, "error") && args == 3 => Err(Error::new(&ctx.args[2])),
         word if is(word, "log") && args == 3 => log(ctx),
@@ -45,12 +45,7 @@ fn debug(ctx: &mut Ctx<'_>) -> Answer {
             ctx.reply.ok();
             DONE
         }
-        word => {
-            let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-            text.extend_from_slice(&word[..word.len().min(128)]);
-            text.extend_from_slice(b"'. Try DEBUG HELP.");
-            Err(Error::new(text))
-        }
+        word => Err(Error::subcommand_syntax(b"debug", word)),
     }
 }
 
@@ -143,7 +138,7 @@ fn protocol(ctx: &mut Ctx<'_>) -> Answer {
     match word {
         word if is(word, "string") => reply.bulk(b"Hello World"),
         word if is(word, "integer") => reply.int(12345),
-        word if is(word, "double") => reply.double(3.141),
+        word if is(word, "double") => reply.double(3141.0 / 1000.0),
         word if is(word, "null") => reply.null(),
         word if is(word, "array") || is(word, "set") => {
             if is(word, "set") {

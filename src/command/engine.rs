@@ -8,6 +8,7 @@
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
 
+use super::parse::c_string;
 use super::row::{Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
@@ -116,7 +117,7 @@ impl Engine {
         let request = Args::new(buffer, &args[first..]);
         let found = lookup(&request[0], request.get(1));
         let hash = match found {
-            Found::Command(_, row) => row
+            Found::Command(_, row) if row.has_keys() => row
                 .keys
                 .first()
                 .and_then(|spec| request.get(spec.first))
@@ -224,7 +225,7 @@ impl Engine {
             state.reply_mode = ReplyMode::Skipping;
         }
         let mut keys: SmallVec<[Key<'_>; 2]> = SmallVec::new();
-        if !row.keys.is_empty() {
+        if row.has_keys() {
             let space = &self.services.keyspace;
             match (row.keys, request.hash, row.databases) {
                 ([spec], Some(hash), None) if spec.last == 0 => {
@@ -438,10 +439,10 @@ fn allowed_while_subscribed(row: &Row) -> bool {
     NAMES.contains(&row.name)
 }
 
-/// As C prints a string: up to a NUL, at most so many bytes.
+/// As C prints a string of at most so many bytes.
 fn c_text(bytes: &[u8], most: usize) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    &bytes[..end.min(most)]
+    let text = c_string(bytes);
+    &text[..text.len().min(most)]
 }
 
 #[cold]

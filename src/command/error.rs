@@ -1,5 +1,6 @@
 //! The errors that commands answer with, to the byte those of Redis.
 
+use super::parse::c_string;
 use std::borrow::Cow;
 
 /// An error reply: its code, a space, and a text.
@@ -45,6 +46,22 @@ impl Error {
     /// The wrong number of arguments for a command of this full name.
     pub fn arity(full_name: &str) -> Error {
         Error::new(format!("ERR wrong number of arguments for '{full_name}' command"))
+    }
+
+    /// Too many arguments for a subcommand that was called by these words.
+    pub fn subcommand_syntax(command: &[u8], subcommand: &[u8]) -> Error {
+        let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+        let subcommand = c_string(subcommand);
+        text.extend_from_slice(&subcommand[..subcommand.len().min(128)]);
+        text.extend_from_slice(b"'. Try ");
+        text.extend_from_slice(&command.to_ascii_uppercase());
+        text.extend_from_slice(b" HELP.");
+        Error::new(text)
+    }
+
+    /// An error that quotes what the client sent.
+    pub fn quoting(before: &str, quoted: &[u8], after: &str) -> Error {
+        Error::new([before.as_bytes(), c_string(quoted), after.as_bytes()].concat())
     }
 
     /// An expiry that cannot be, for a command of this name.

@@ -27,9 +27,7 @@ fn condition(ctx: &Ctx<'_>) -> Result<Condition, Error> {
         } else if is(word, "lt") {
             condition.if_earlier = true;
         } else {
-            let mut text = b"ERR Unsupported option ".to_vec();
-            text.extend_from_slice(word);
-            return Err(Error::new(text));
+            return Err(Error::quoting("ERR Unsupported option ", word, ""));
         }
     }
     if condition.if_none && (condition.if_some || condition.if_later || condition.if_earlier) {
@@ -65,7 +63,6 @@ fn set_deadline(ctx: &mut Ctx<'_>, seconds: bool, absolute: bool) -> Answer {
         return DONE;
     };
     let old = entry.expires_at_ms();
-    drop(entry);
     if !condition.allows(old, at) {
         ctx.reply.int(0);
         return DONE;

@@ -126,7 +126,7 @@ fn command_info(ctx: &mut Ctx<'_>) -> Answer {
     for name in names.iter() {
         match find(name) {
             Some((row, outer)) => write_info(&mut ctx.reply, row, outer),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     DONE
@@ -257,7 +257,7 @@ fn command_list(ctx: &mut Ctx<'_>) -> Answer {
     };
     let mut names: Vec<String> = Vec::new();
     match (options.get(0), options.get(1), options.get(2)) {
-        (None, ..) => names.extend(all_rows().map(|row| row.name.to_owned())),
+        (None, ..) => names.extend(all_rows().flat_map(with_subcommands)),
         (Some(filter), Some(by), Some(value)) if is(filter, "filterby") && options.len() == 3 => {
             if is(by, "module") {
                 // There are no modules, so no command is of one.
@@ -279,7 +279,7 @@ fn command_list(ctx: &mut Ctx<'_>) -> Answer {
         }
         _ => return Err(Error::SYNTAX),
     }
-    ctx.reply.set(names.len());
+    ctx.reply.array(names.len());
     names.iter().for_each(|name| ctx.reply.bulk(name.as_bytes()));
     DONE
 }
@@ -291,7 +291,7 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
     let Found::Command(_, row) = lookup(name, request.get(1)) else {
         return Err(Error::fixed("ERR Invalid command specified"));
     };
-    if row.keys.is_empty() {
+    if !row.has_keys() {
         return Err(Error::fixed("ERR The command has no key arguments"));
     }
     if !row.accepts(request.len()) {

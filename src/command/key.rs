@@ -42,7 +42,11 @@ fn type_of(ctx: &mut Ctx<'_>) -> Answer {
 
 /// Puts the entry of `from` under `to`; the old one of `to` goes unseen.
 fn copy_entry(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, event: &'static str) {
-    if let Some(entry) = ctx.access.copy_of(from, to.name) {
+    if let Some(mut entry) = ctx.access.copy_of(from, to.name) {
+        if entry.string().is_int() {
+            // Redis does not share a copied integer, and OBJECT REFCOUNT tells.
+            entry.mark_edited();
+        }
         ctx.access.delete(to, GENERIC, "");
         ctx.access.put_entry(to, entry, GENERIC, event);
     }

@@ -120,7 +120,7 @@ fn memory_stats(ctx: &mut Ctx<'_>) -> Answer {
         ("lua.caches", 0),
         ("functions.caches", 0),
     ];
-    ctx.reply.map(integers_1.len() + found.databases.len() + 20);
+    ctx.reply.map(integers_1.len() + found.databases.len() + 21);
     let int = |ctx: &mut Ctx<'_>, name: &str, value: usize| {
         ctx.reply.bulk(name.as_bytes());
         ctx.reply.int(value as i64);

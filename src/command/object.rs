@@ -28,7 +28,7 @@ pub(super) fn object_refcount(ctx: &mut Ctx<'_>) -> Answer {
     match ctx.access.get(key, Lookup::Silent) {
         // Redis shares the integers below 10,000 unless an eviction policy needs their use apart.
         Some(entry) => {
-            let shared = matches!(entry.string(), StringRef::Int(0..10_000));
+            let shared = matches!(entry.string(), StringRef::Int(0..10_000)) && !entry.is_edited();
             let evicts = ctx.settings.maxmemory > 0 && needs_use(ctx.settings.maxmemory_policy);
             ctx.reply.int(if shared && !evicts { i64::from(i32::MAX) } else { 1 });
         }

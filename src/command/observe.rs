@@ -1,18 +1,21 @@
 //! What the server remembers of slowness: SLOWLOG and LATENCY.
 
-use super::parse::int;
+use super::parse::int_or;
 use super::row::{ArgKind, Flag, Row, arg, container, row};
 use super::table::{CommandId, full_name, row_count};
 use super::{Answer, Ctx, DONE, Error};
 use crate::metrics::{CommandStats, Series};
 
 fn slowlog_get(ctx: &mut Ctx<'_>) -> Answer {
+    const COUNT: &str = "ERR count should be greater than or equal to -1";
+    if ctx.args.len() > 3 {
+        return Err(Error::subcommand_syntax(&ctx.args[0], &ctx.args[1]));
+    }
     let count = match ctx.args.get(2) {
         None => 10,
-        Some(count) => match int(count)? {
+        Some(count) => match int_or(count, COUNT)? {
             -1 => usize::MAX,
-            count => usize::try_from(count)
-                .map_err(|_| Error::fixed("ERR count should be greater than or equal to -1"))?,
+            count => usize::try_from(count).map_err(|_| Error::fixed(COUNT))?,
         },
     };
     let entries = ctx.services.metrics.slowlog.newest(count);
@@ -140,8 +143,7 @@ fn draw(event: &str, series: &Series, now: i64) -> String {
 fn latency_graph(ctx: &mut Ctx<'_>) -> Answer {
     let event = &ctx.args[2];
     let Some((name, series)) = ctx.services.metrics.latency.get(event) else {
-        let text = [b"ERR No samples available for event '".as_slice(), event, b"'"].concat();
-        return Err(Error::new(text));
+        return Err(Error::quoting("ERR No samples available for event '", event, "'"));
     };
     let text = draw(name, &series, ctx.now_ms() / 1000);
     ctx.reply.verbatim(text.as_bytes());

@@ -147,11 +147,7 @@ fn spublish(ctx: &mut Ctx<'_>) -> Answer {
 
 fn names(ctx: &mut Ctx<'_>, kind: Kind) -> Answer {
     if ctx.args.len() > 3 {
-        return Err(super::Error::arity(if kind == Kind::Shard {
-            "pubsub|shardchannels"
-        } else {
-            "pubsub|channels"
-        }));
+        return Err(super::Error::subcommand_syntax(&ctx.args[0], &ctx.args[1]));
     }
     let names = ctx.services.pubsub.names(kind, ctx.args.get(2));
     ctx.reply.bulks(&names);

@@ -407,6 +407,11 @@ impl Row {
         }
     }
 
+    /// Whether it has keys: what shard channels are declared as are none.
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty() && !self.has(Flag::PubSub)
+    }
+
     /// The databases and argument indices of the keys of a request, in order.
     pub fn key_places(&self, args: &Args<'_>, selected: usize) -> SmallVec<[(usize, usize); 2]> {
         match self.databases {

@@ -175,7 +175,6 @@ pub(super) fn getex(ctx: &mut Ctx<'_>) -> Answer {
     };
     let had_deadline = entry.expires_at_ms().is_some();
     ctx.reply.string(entry.string());
-    drop(entry);
     match options.expire {
         Some((unit, time)) => {
             let at = deadline(unit, time, now_ms, "getex")?;

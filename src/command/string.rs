@@ -110,7 +110,6 @@ fn append(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     };
     let len = entry.string().len();
-    drop(entry);
     check_len(ctx, len, more.len())?;
     let edited_in_place = match ctx.access.edit(key) {
         Some(mut entry) => entry.shared_mut().map(|text| text.extend_from_slice(more)).is_some(),
@@ -121,7 +120,6 @@ fn append(ctx: &mut Ctx<'_>) -> Answer {
     } else if let Some(entry) = ctx.access.get(key, Lookup::Silent) {
         let mut text = entry.string().to_vec();
         text.extend_from_slice(more);
-        drop(entry);
         put_edited(ctx, &text, "append");
     }
     ctx.reply.int((len + more.len()) as i64);
@@ -137,7 +135,6 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
     let patch = ctx.args.get(3).unwrap_or_default();
     let entry = ctx.access.get(key, Lookup::Write);
     let old_len = entry.as_ref().map_or(0, |entry| entry.string().len());
-    drop(entry);
     if patch.is_empty() {
         ctx.reply.int(old_len as i64);
         return DONE;
@@ -159,7 +156,6 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
     } else {
         let entry = ctx.access.get(key, Lookup::Silent);
         let mut text = entry.as_ref().map(|entry| entry.string().to_vec()).unwrap_or_default();
-        drop(entry);
         write(&mut text);
         put_edited(ctx, &text, "setrange");
     }

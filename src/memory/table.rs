@@ -231,12 +231,10 @@ impl Table {
     /// Shows `visit` the entries at positions of at least `from`, to edit, until it answers false.
     pub fn visit_from(&mut self, from: u32, mut visit: impl FnMut(u32, &mut Entry) -> bool) {
         let start = if self.len == 0 { self.slots.len() } else { self.lower_bound(from) };
-        let mut ahead = start + 4;
         for index in start..self.slots.len() {
-            if let Some(slot) = self.slots.get(ahead) {
-                slot.prefetch();
+            if let Some(ahead) = self.slots.get(index + 4) {
+                ahead.prefetch();
             }
-            ahead += 1;
             let slot = &mut self.slots[index];
             if slot.is_empty() || slot.position() < from {
                 continue;

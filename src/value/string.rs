@@ -64,6 +64,11 @@ impl<'a> StringRef<'a> {
         }
     }
 
+    /// Whether it is kept as an integer.
+    pub fn is_int(&self) -> bool {
+        matches!(self, StringRef::Int(_))
+    }
+
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
