@@ -6,11 +6,16 @@
 mod support;
 
 mod client;
+mod config;
 mod connection;
 mod differential;
+mod eviction;
 mod expire;
 mod keys;
+mod limits;
 mod notifications;
+mod protocol;
 mod pubsub;
 mod scan;
+mod server;
 mod strings;
