@@ -16,6 +16,8 @@ mod limits;
 mod notifications;
 mod protocol;
 mod pubsub;
+mod redis_cli;
+mod redis_rs;
 mod scan;
 mod server;
 mod strings;
