@@ -11,13 +11,15 @@
 //!
 //! The last slot is never used, so that a search ends without a bounds test of its own.
 
-use super::entry::Entry;
+use super::entry::{Entry, size_class};
 use super::slot::{EntryMut, EntryRef, POSITION_BITS, Slot};
 
 /// Of 16 home slots, how many may be in use before the table grows.
 const LOAD_MAX_SIXTEENTHS: usize = 14;
 /// Below this the table shrinks.
 const LOAD_MIN_SIXTEENTHS: usize = 5;
+/// How many slots there are at least beyond the homes.
+const OVERFLOW_MIN: usize = 16;
 /// The smallest table that is not empty.
 const CAPACITY_MIN: usize = 8;
 
@@ -169,15 +171,18 @@ impl Table {
 
     /// Rebuilds the array. Slots are met in hash order and so are placed left to right.
     fn resize(&mut self, capacity: usize) {
-        let mut capacity = capacity;
+        let mut wanted = capacity;
         'larger: loop {
-            let overflow = 16 + capacity / 64;
-            let mut slots = vec![Slot::EMPTY; capacity + overflow].into_boxed_slice();
+            // The allocator hands out whole size classes: use all of one.
+            let len =
+                size_class((wanted + OVERFLOW_MIN + wanted / 64) * size_of::<Slot>()) / size_of::<Slot>();
+            let capacity = (len - OVERFLOW_MIN) - (len - OVERFLOW_MIN) / 65;
+            let mut slots = vec![Slot::EMPTY; len].into_boxed_slice();
             let mut free = 0;
             for slot in self.slots.iter().filter(|slot| !slot.is_empty()) {
                 let at = home_of(slot.position(), capacity as u32).max(free);
                 if at + 1 >= slots.len() {
-                    capacity += capacity / 4;
+                    wanted += wanted / 4;
                     continue 'larger;
                 }
                 slots[at] = *slot;
