@@ -80,6 +80,15 @@ fn a_password_is_asked_for_and_checked() {
 }
 
 #[test]
+fn hello_reads_all_its_options_before_it_checks_the_password() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.expect("HELLO 3 AUTH nobody x BOGUS", "-ERR Syntax error in HELLO option 'BOGUS'");
+    assert!(matches!(c.run("HELLO 3 AUTH nobody x AUTH default x"), Value::Map(_)), "the last one counts");
+    c.expect("HELLO 3 AUTH nobody x", "-WRONGPASS invalid username-password pair or user is disabled.");
+}
+
+#[test]
 fn auth_without_a_password_says_so() {
     let server = Server::start(&[]);
     let mut c = server.client();

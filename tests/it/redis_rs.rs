@@ -53,7 +53,9 @@ fn expiry_takes_its_conditions() {
 fn pipelines_and_scans_return_everything() {
     in_both_protocols(|c| {
         let mut pipeline = redis::pipe();
-        (0..2_000).for_each(|number| drop(pipeline.set(format!("user:{number}"), number).ignore()));
+        for number in 0..2_000 {
+            pipeline.set(format!("user:{number}"), number).ignore();
+        }
         let () = pipeline.query(c).unwrap();
         let keys: std::collections::HashSet<String> =
             c.scan_match::<_, String>("user:*").unwrap().collect::<RedisResult<_>>().unwrap();

@@ -89,10 +89,6 @@ impl Server {
         within(PATIENCE, || child.try_wait().expect("a child to ask")).expect("the server ends by itself")
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child to ask").is_none()
-    }
-
     /// Resident memory in KiB, as the kernel sees it.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a live process");
