@@ -52,8 +52,10 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Answer {
 fn lolwut(ctx: &mut Ctx<'_>) -> Answer {
     if let (Some(word), Some(version)) = (ctx.args.get(1), ctx.args.get(2))
         && is(word, "version")
+        // The drawings of versions 5 and 6 take numbers for their sizes.
+        && (int(version)? == 5 || int(version)? == 6)
     {
-        int(version)?;
+        ctx.args.iter().skip(3).take(3).try_for_each(|size| int(size).map(drop))?;
     }
     ctx.reply.verbatim(format!("Redis ver. {}\n", super::info::REDIS_VERSION).as_bytes());
     DONE

@@ -84,11 +84,12 @@ impl Hand {
                 }
                 self.position = random() as u32 & ((1 << POSITION_BITS) - 1);
             }
-            Order::Soonest => self.turn_to_soonest(databases),
+            Order::Soonest => self.turn_to_soonest(databases)?,
             Order::Clock | Order::Frequency => {}
         }
-        let mut shards_left = shards * ROUNDS_MAX;
-        while shards_left > 0 {
+        let mut rarest = Rarest::default();
+        let mut shards_left = if rule.order == Order::Frequency { shards + 1 } else { shards * ROUNDS_MAX };
+        while shards_left > 0 && rarest.seen < rule.window {
             let index = databases.iter().position(|(number, _)| *number >= self.database).unwrap_or(0);
             let (number, database) = databases.get(index)?;
             if *number != self.database || self.shard >= database.shards().len() {
@@ -101,29 +102,36 @@ impl Hand {
             let found = if state.table.is_empty() || (rule.volatile_only && state.expires == 0) {
                 Look::End
             } else {
-                look(&mut state, from, rule, now_ms)
+                look(&mut state, from, rule, now_ms, &mut rarest)
             };
             match found {
                 Look::Victim(entry, next) => {
-                    if entry.expires_at_ms().is_some() {
-                        state.expires -= 1;
-                    }
-                    state.version += 1;
                     self.position = next;
-                    return Some(Victim { database: *number, entry });
+                    return Some(victim(&mut state, *number, entry));
                 }
-                Look::More(next) => self.position = next,
+                Look::More(next) => {
+                    rarest.settle_in(*number, self.shard);
+                    self.position = next;
+                }
+                Look::End if rule.order == Order::Soonest => {
+                    // What came up first there was gone: now another shard may come first.
+                    drop(state);
+                    self.turn_to_soonest(databases)?;
+                    shards_left -= 1;
+                }
                 Look::End => {
-                    // A random or a soonest start may lie behind the only key: the shard is met again.
+                    rarest.settle_in(*number, self.shard);
+                    // A random start may lie behind the only key: the shard is met again.
                     (self.shard, self.position) = (self.shard + 1, 0);
                     shards_left -= 1;
                 }
             }
         }
-        None
+        rarest.take(databases)
     }
 
-    fn turn_to_soonest(&mut self, databases: &[(usize, &Database)]) {
+    /// Turns to the shard whose wheel comes up first. `None` where no key expires.
+    fn turn_to_soonest(&mut self, databases: &[(usize, &Database)]) -> Option<()> {
         let soonest = databases
             .iter()
             .flat_map(|(number, database)| {
@@ -134,11 +142,9 @@ impl Hand {
                     .map(move |(index, shard)| (shard.next_due_ms(), *number, index))
             })
             .min();
-        if let Some((due, number, index)) = soonest
-            && due < i64::MAX
-        {
-            (self.database, self.shard, self.position) = (number, index, 0);
-        }
+        let (_, number, index) = soonest.filter(|(due, ..)| *due < i64::MAX)?;
+        (self.database, self.shard, self.position) = (number, index, 0);
+        Some(())
     }
 }
 
@@ -148,21 +154,65 @@ enum Look {
     End,
 }
 
-fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64) -> Look {
+/// The least frequently used key that was seen so far; a window may reach over several shards.
+#[derive(Default)]
+struct Rarest {
+    seen: usize,
+    frequency: u32,
+    position: u32,
+    key: Vec<u8>,
+    /// Database and shard; `None` until the lock of the shard in which it was seen is released.
+    place: Option<(usize, usize)>,
+    found_here: bool,
+}
+
+impl Rarest {
+    fn see(&mut self, frequency: u32, position: u32, entry: &Entry) {
+        if self.seen == 0 || frequency < self.frequency {
+            (self.frequency, self.position, self.found_here) = (frequency, position, true);
+            self.key.clear();
+            self.key.extend_from_slice(entry.key());
+        }
+        self.seen += 1;
+    }
+
+    fn settle_in(&mut self, database: usize, shard: usize) {
+        if std::mem::take(&mut self.found_here) {
+            self.place = Some((database, shard));
+        }
+    }
+
+    /// Takes it out. The hand's own lock keeps other evictions away; a client that deleted it meanwhile
+    /// made room itself.
+    fn take(self, databases: &[(usize, &Database)]) -> Option<Victim> {
+        let (number, shard) = self.place?;
+        let (_, database) = databases.iter().find(|(other, _)| *other == number)?;
+        let mut state = database.shards()[shard].lock();
+        let entry = state.table.remove(self.position, &self.key)?;
+        Some(victim(&mut state, number, entry))
+    }
+}
+
+/// Counts an entry that was taken out.
+fn victim(state: &mut ShardState, database: usize, entry: Entry) -> Victim {
+    if entry.expires_at_ms().is_some() {
+        state.expires -= 1;
+    }
+    state.version += 1;
+    Victim { database, entry }
+}
+
+fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64, rarest: &mut Rarest) -> Look {
     let may_go = |entry: &Entry| !rule.volatile_only || entry.expires_at_ms().is_some();
-    let mut chosen: Option<(u64, u32, Vec<u8>)> = None;
+    let mut chosen: Option<(u32, Vec<u8>)> = None;
     let mut looks = 0;
     let mut next = None;
     if rule.order == Order::Soonest {
         chosen = soonest(state, now_ms);
-        if chosen.is_none() {
-            return Look::End;
-        }
     } else {
         state.table.visit_from(from, |position, entry| {
             looks += 1;
-            let window = if rule.order == Order::Frequency { rule.window } else { LOOKS_PER_LOCK };
-            if looks > window {
+            if looks > LOOKS_PER_LOCK || (rule.order == Order::Frequency && rarest.seen == rule.window) {
                 next = Some(position);
                 return false;
             }
@@ -170,29 +220,25 @@ fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64) -> Look {
                 return true;
             }
             let bits = entry.access_bits();
-            match rule.order {
-                Order::Clock => {
-                    if let Some(left) = pass_hand(bits) {
-                        entry.set_access_bits(left);
-                        return true;
-                    }
+            match (rule.order, pass_hand(bits)) {
+                (Order::Clock, Some(left)) => {
+                    entry.set_access_bits(left);
+                    true
                 }
-                Order::Frequency => {
-                    let score = u64::from(rule.mode.frequency(bits, now_ms));
-                    if chosen.as_ref().is_none_or(|(least, ..)| score < *least) {
-                        chosen = Some((score, position, entry.key().to_vec()));
-                    }
-                    return true;
+                (Order::Frequency, _) => {
+                    rarest.see(rule.mode.frequency(bits, now_ms), position, entry);
+                    true
                 }
-                Order::Random | Order::Soonest => {}
+                _ => {
+                    chosen = Some((position, entry.key().to_vec()));
+                    next = Some(position);
+                    false
+                }
             }
-            chosen = Some((0, position, entry.key().to_vec()));
-            next = Some(position);
-            false
         });
     }
     match (chosen, next) {
-        (Some((_, position, key)), next) => match state.table.remove(position, &key) {
+        (Some((position, key)), next) => match state.table.remove(position, &key) {
             Some(entry) => Look::Victim(entry, next.unwrap_or(1 << POSITION_BITS)),
             None => Look::End,
         },
@@ -201,29 +247,25 @@ fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64) -> Look {
     }
 }
 
-/// Of the keys that come up first, the one that is due first. Items of keys that are gone are dropped.
-fn soonest(state: &mut ShardState, now_ms: i64) -> Option<(u64, u32, Vec<u8>)> {
-    loop {
-        let positions = state.wheel_mut()?.take_due(i64::MAX, SOONEST_WINDOW);
-        if positions.is_empty() {
-            return None;
-        }
-        let mut chosen: Option<(u64, u32, Vec<u8>)> = None;
-        let mut file = Vec::new();
-        for position in positions {
-            for (at, entry) in state.table.iter_from(position).take_while(|(at, _)| *at == position) {
-                let Some(due) = entry.expires_at_ms() else { continue };
-                file.push((at, due));
-                if chosen.as_ref().is_none_or(|(least, ..)| (due.max(0) as u64) < *least) {
-                    chosen = Some((due.max(0) as u64, at, entry.key().to_vec()));
-                }
+/// Of the keys in the bucket that comes up first, the one that is due first; its item is dropped, as are
+/// items of keys that are gone. `None` where those were all.
+fn soonest(state: &mut ShardState, now_ms: i64) -> Option<(u32, Vec<u8>)> {
+    let positions = state.wheel_mut()?.take_due(i64::MAX, SOONEST_WINDOW);
+    let mut chosen: Option<(i64, u32, Vec<u8>)> = None;
+    let mut others = Vec::new();
+    for position in positions {
+        for (at, entry) in state.table.iter_from(position).take_while(|(at, _)| *at == position) {
+            let Some(due) = entry.expires_at_ms() else { continue };
+            if chosen.as_ref().is_none_or(|(least, ..)| due < *least) {
+                let passed_over = chosen.replace((due, at, entry.key().to_vec()));
+                others.extend(passed_over.map(|(due, at, _)| (at, due)));
+            } else {
+                others.push((at, due));
             }
         }
-        for (position, due) in file {
-            state.file_expiry(position, due, now_ms);
-        }
-        if chosen.is_some() {
-            return chosen;
-        }
     }
+    for (position, due) in others {
+        state.file_expiry(position, due, now_ms);
+    }
+    chosen.map(|(_, position, key)| (position, key))
 }
