@@ -2,20 +2,30 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use strata::config::{Config, LogLevel};
 use strata::net::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
+
+/// How soon a change of `loglevel` is noticed.
+const LEVEL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let config = match Config::load(std::env::args_os(), std::env::vars_os()) {
         Ok(config) => Arc::new(config),
         Err(error) => return ExitCode::from(error.report() as u8),
     };
-    if let Err(error) = start_logging(&config) {
-        eprintln!("strata: logfile: {error}");
-        return ExitCode::FAILURE;
-    }
+    let level = match start_logging(&config) {
+        Ok(level) => level,
+        Err(error) => {
+            eprintln!("strata: logfile: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -23,10 +33,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(run(config))
+    runtime.block_on(run(config, level))
 }
 
-async fn run(config: Arc<Config>) -> ExitCode {
+async fn run(config: Arc<Config>, level: Level) -> ExitCode {
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
@@ -35,6 +45,7 @@ async fn run(config: Arc<Config>) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
+    tokio::spawn(follow_level(Arc::clone(&config), level));
     let server = match Server::start(config) {
         Ok(server) => server,
         Err(error) => {
@@ -53,22 +64,42 @@ async fn run(config: Arc<Config>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Logs to standard output, or to the end of `logfile`.
-fn start_logging(config: &Config) -> std::io::Result<()> {
-    let settings = config.snapshot();
-    let level = match settings.loglevel {
+/// Changes the level of the log.
+type Level = reload::Handle<LevelFilter, Registry>;
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Debug => LevelFilter::TRACE,
         LogLevel::Verbose => LevelFilter::DEBUG,
         LogLevel::Notice => LevelFilter::INFO,
         LogLevel::Warning => LevelFilter::WARN,
         LogLevel::Nothing => LevelFilter::OFF,
-    };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    }
+}
+
+/// Logs to standard output, or to the end of `logfile`.
+fn start_logging(config: &Config) -> std::io::Result<Level> {
+    let settings = config.snapshot();
+    let (filter, level) = reload::Layer::new(filter(settings.loglevel));
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(filter);
     if settings.logfile.is_empty() {
-        builder.with_ansi(false).init();
+        registry.with(lines).init();
     } else {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&settings.logfile)?;
-        builder.with_ansi(false).with_writer(Arc::new(file)).init();
+        registry.with(lines.with_writer(Arc::new(file))).init();
     }
-    Ok(())
+    Ok(level)
+}
+
+/// Makes the log follow `loglevel`.
+async fn follow_level(config: Arc<Config>, level: Level) {
+    let mut known = config.snapshot().loglevel;
+    loop {
+        tokio::time::sleep(LEVEL_EVERY).await;
+        let wanted = config.settings().loglevel;
+        if wanted != known && level.reload(filter(wanted)).is_ok() {
+            known = wanted;
+        }
+    }
 }

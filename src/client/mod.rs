@@ -31,6 +31,8 @@ bitflags::bitflags! {
         const UNIX_SOCKET = 16;
         /// Is to be closed after its last reply.
         const CLOSING = 32;
+        /// Waits for something before its next command runs.
+        const BLOCKED = 64;
     }
 }
 

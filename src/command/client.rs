@@ -10,6 +10,9 @@ use bytes::Bytes;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// What a worker reads into, and so the room that a request under way has.
+const QUERY_BUFFER_BYTES: usize = 64 * 1024;
+
 /// Refuses names that would break the lines of CLIENT LIST.
 pub fn validate_name(name: &[u8]) -> Result<(), Error> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
@@ -24,7 +27,8 @@ pub fn set_name(ctx: &Ctx<'_>, name: &[u8]) {
 }
 
 /// One line of CLIENT LIST, without its end.
-pub fn describe(client: &Client, now_ms: i64, line: &mut Vec<u8>) {
+fn describe(client: &Client, asking: &Ctx<'_>, line: &mut Vec<u8>) {
+    let now_ms = asking.now_ms();
     let flags = client.flags();
     let mut letters = String::new();
     for (flag, letter) in [
@@ -34,6 +38,7 @@ pub fn describe(client: &Client, now_ms: i64, line: &mut Vec<u8>) {
         (Flags::NO_EVICT, 'e'),
         (Flags::NO_TOUCH, 'T'),
         (Flags::CLOSING, 'c'),
+        (Flags::BLOCKED, 'b'),
     ] {
         if flags.contains(flag) {
             letters.push(letter);
@@ -45,7 +50,16 @@ pub fn describe(client: &Client, now_ms: i64, line: &mut Vec<u8>) {
     let info = client.info.lock().clone();
     let seconds = |since: i64| (now_ms - since).max(0) / 1000;
     let [channels, patterns, shard_channels] = &client.subscriptions;
-    let (input, capacity) = (client.input_bytes.load(Relaxed), client.input_capacity.load(Relaxed));
+    let (mut input, mut capacity) = (client.input_bytes.load(Relaxed), client.input_capacity.load(Relaxed));
+    let mut arguments = 0;
+    if client.id == asking.client.id {
+        // The request that asks lies in its worker's buffer, as it would in the client's own in Redis.
+        arguments = asking.args.iter().map(<[u8]>::len).sum::<usize>();
+        let digits = |len: usize| itoa::Buffer::new().format(len).len();
+        let request = asking.args.iter().map(|arg| arg.len() + digits(arg.len()) + 5).sum::<usize>();
+        input += request + digits(asking.args.len()) + 3;
+        capacity += QUERY_BUFFER_BYTES;
+    }
     let output = client.output_memory();
     let command = client.last_command.load(Relaxed);
     let command = u16::try_from(command).map_or("NULL", |id| full_name(CommandId(id)));
@@ -54,7 +68,7 @@ pub fn describe(client: &Client, now_ms: i64, line: &mut Vec<u8>) {
     let _ = write!(
         text,
         " age={} idle={} flags={letters} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={input} \
-         qbuf-free={} argv-mem=0 multi-mem=0 rbs=1024 rbp=0 obl=0 oll={} omem={output} tot-mem={} events=r \
+         qbuf-free={} argv-mem={arguments} multi-mem=0 rbs=1024 rbp=0 obl=0 oll={} omem={output} tot-mem={} events=r \
          cmd={command} user={} redir=-1 resp={}",
         seconds(client.connected_at_ms),
         seconds(client.active_at_ms.load(Relaxed)),
@@ -90,7 +104,7 @@ fn client_id(ctx: &mut Ctx<'_>) -> Answer {
 
 fn client_info(ctx: &mut Ctx<'_>) -> Answer {
     let mut line = Vec::new();
-    describe(ctx.client, ctx.now_ms(), &mut line);
+    describe(ctx.client, ctx, &mut line);
     line.push(b'\n');
     ctx.reply.verbatim(&line);
     DONE
@@ -115,7 +129,7 @@ fn client_list(ctx: &mut Ctx<'_>) -> Answer {
     }
     let mut lines = Vec::new();
     for client in clients {
-        describe(&client, ctx.now_ms(), &mut lines);
+        describe(&client, ctx, &mut lines);
         lines.push(b'\n');
     }
     ctx.reply.verbatim(&lines);
@@ -149,8 +163,8 @@ fn client_setinfo(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::quoting("ERR Unrecognized option '", option, "'"));
     };
     if !value.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
-        let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
-        return Err(Error::new(text));
+        let after = " cannot contain spaces, newlines or special characters.";
+        return Err(Error::quoting("ERR ", option, after));
     }
     let value = Bytes::copy_from_slice(value);
     let mut info = ctx.client.info.lock();

@@ -157,9 +157,7 @@ impl Engine {
         counters.misses.add(counts.misses);
         counters.expired.add(counts.expired);
         counters.evicted.add(counts.evicted);
-        if counts.changes > 0 {
-            self.services.metrics.changes.add_shared(counts.changes);
-        }
+        counters.changes.add(counts.changes);
     }
 
     /// Removes keys that are due in this worker's part of the keyspace; answers whether there may be more.
@@ -175,11 +173,11 @@ impl Engine {
 
     /// Evicts while memory is over `maxmemory` and no write does; answers whether it still is.
     pub fn evict(&mut self) -> bool {
-        let (maxmemory, policy) = (self.settings.maxmemory, self.settings.maxmemory_policy);
+        let maxmemory = self.settings.maxmemory;
         if maxmemory == 0 || usage::excess_bytes(maxmemory).is_none() {
             return false;
         }
-        let made = self.services.keyspace.make_room(&mut self.scratch, maxmemory, policy, self.now_ms);
+        let made = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);
         self.end_batch();
         made.is_ok() && usage::excess_bytes(maxmemory).is_some()
     }
@@ -280,6 +278,10 @@ impl Engine {
             Step::Wait(Wait::For(time)) => time.as_nanos() as u64,
             _ => 0,
         };
+        if row.has(Flag::Admin) {
+            // CONFIG SET counts for itself already: it may have switched the slow log off.
+            self.refresh_settings();
+        }
         self.account(client, id, row, args, failed, waited, state);
         match state.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}
@@ -292,9 +294,6 @@ impl Engine {
                     state.reply_mode = ReplyMode::On;
                 }
             }
-        }
-        if row.has(Flag::Admin) {
-            self.refresh_settings();
         }
         match step {
             Step::Done => None,
@@ -313,12 +312,7 @@ impl Engine {
         let maxmemory = self.settings.maxmemory;
         if maxmemory > 0 {
             let started = self.ticks;
-            let room = self.services.keyspace.make_room(
-                &mut self.scratch,
-                maxmemory,
-                self.settings.maxmemory_policy,
-                self.now_ms,
-            );
+            let room = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);
             if self.scratch.counts.evicted > 0 {
                 self.note_latency("eviction-cycle", started);
             }
@@ -379,7 +373,7 @@ impl Engine {
         let micros = (nanos / 1000) as i64;
         let slower_than = self.settings.slowlog_log_slower_than_us;
         if slower_than >= 0 && micros >= slower_than && !row.has(Flag::SkipSlowlog) {
-            self.note_slow(client, args, micros);
+            self.note_slow(client, row, args, micros);
         }
         let threshold = self.settings.latency_monitor_threshold_ms;
         if threshold > 0 && nanos / 1_000_000 >= threshold {
@@ -387,20 +381,21 @@ impl Engine {
             self.services.metrics.latency.add(event, self.now_ms / 1000, nanos / 1_000_000);
         }
         if !self.services.monitors.is_empty() && !row.has(Flag::SkipMonitor) && !row.has(Flag::Admin) {
-            self.feed_monitors(client, state.database, args);
+            self.feed_monitors(client, state.database, row, args);
         }
     }
 
     #[cold]
-    fn note_slow(&self, client: &Client, args: Args<'_>, micros: i64) {
+    fn note_slow(&self, client: &Client, row: &Row, args: Args<'_>, micros: i64) {
         let name = client.info.lock().name.to_vec();
         let len_max = self.settings.slowlog_max_len;
         let at = self.now_ms / 1000;
-        self.services.metrics.slowlog.add(at, micros, args.iter(), client.address.clone(), name, len_max);
+        let shown = (0..args.len()).map(|index| shown(row, &args, index));
+        self.services.metrics.slowlog.add(at, micros, shown, client.address.clone(), name, len_max);
     }
 
     #[cold]
-    fn feed_monitors(&self, client: &Client, database: usize, args: Args<'_>) {
+    fn feed_monitors(&self, client: &Client, database: usize, row: &Row, args: Args<'_>) {
         let now_us = clock::now_us();
         let address = if client.flags().contains(crate::client::Flags::UNIX_SOCKET) {
             format!("unix:{}", client.local_address.trim_end_matches(":0"))
@@ -409,9 +404,9 @@ impl Engine {
         };
         let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
         let mut line = format!("+{seconds}.{micros:06} [{database} {address}]").into_bytes();
-        for arg in args.iter() {
+        for index in 0..args.len() {
             line.push(b' ');
-            quote(&mut line, arg);
+            quote(&mut line, shown(row, &args, index));
         }
         line.extend_from_slice(b"\r\n");
         let limit = self.settings.client_output_buffer_limit.replica.hard_bytes;
@@ -422,6 +417,21 @@ impl Engine {
 /// An argument whose index a row's key specification gave for these very arguments.
 fn arg<'a>(args: &Args<'a>, index: usize) -> &'a [u8] {
     args.get(index).unwrap_or_default()
+}
+
+/// An argument as others may see it: passwords are hidden.
+fn shown<'a>(row: &Row, args: &Args<'a>, index: usize) -> &'a [u8] {
+    let before = |distance: usize, word: &str| {
+        index > distance
+            && args.get(index - distance).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let secret = match row.name {
+        "auth" => index > 0,
+        "hello" => before(1, "auth") || before(2, "auth"),
+        "set" if row.has(Flag::Admin) => before(1, "requirepass"),
+        _ => false,
+    };
+    if secret { b"(redacted)" } else { arg(args, index) }
 }
 
 fn allowed_while_subscribed(row: &Row) -> bool {

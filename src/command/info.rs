@@ -127,7 +127,7 @@ fn server(report: &mut Report, services: &Services, settings: &Settings) {
     report.line("process_id", std::process::id());
     report.line("process_supervised", "no");
     report.line("run_id", &services.run_id);
-    report.line("tcp_port", services.port);
+    report.line("tcp_port", settings.port);
     report.line("server_time_usec", now_us);
     report.line("uptime_in_seconds", uptime);
     report.line("uptime_in_days", uptime / 86_400);
@@ -141,9 +141,9 @@ fn server(report: &mut Report, services: &Services, settings: &Settings) {
     report.line("io_threads_active", 0);
     report.line("workers", settings.workers);
     let mut listeners = 0;
-    if services.port > 0 {
+    if settings.port > 0 {
         let binds: Vec<_> = settings.bind.iter().map(|address| format!(",bind={address}")).collect();
-        report.line("listener0", format_args!("name=tcp{},port={}", binds.concat(), services.port));
+        report.line("listener0", format_args!("name=tcp{},port={}", binds.concat(), settings.port));
         listeners += 1;
     }
     if !settings.unixsocket.is_empty() {
@@ -157,13 +157,15 @@ fn clients(report: &mut Report, services: &Services, settings: &Settings) {
         |size: fn(&crate::client::Client) -> usize| clients.iter().map(|c| size(c)).max().unwrap_or(0);
     let subscribers =
         clients.iter().filter(|client| client.flags().contains(crate::client::Flags::PUBSUB)).count();
+    let blocked =
+        clients.iter().filter(|client| client.flags().contains(crate::client::Flags::BLOCKED)).count();
     report.section("Clients");
     report.line("connected_clients", services.clients.len());
     report.line("cluster_connections", 0);
     report.line("maxclients", settings.maxclients);
     report.line("client_recent_max_input_buffer", largest(|client| client.input_capacity.load(Relaxed)));
     report.line("client_recent_max_output_buffer", largest(crate::client::Client::output_memory));
-    report.line("blocked_clients", 0);
+    report.line("blocked_clients", blocked);
     report.line("tracking_clients", 0);
     report.line("pubsub_clients", subscribers);
     report.line("watching_clients", 0);
@@ -249,7 +251,7 @@ fn persistence(report: &mut Report, services: &Services, _: &Settings) {
     report.line("current_fork_perc", "0.00");
     report.line("current_save_keys_processed", 0);
     report.line("current_save_keys_total", 0);
-    report.line("rdb_changes_since_last_save", services.metrics.changes.get());
+    report.line("rdb_changes_since_last_save", services.metrics.sum(|c| &c.changes));
     report.line("rdb_bgsave_in_progress", 0);
     report.line("rdb_last_save_time", services.started_at_ms / 1000);
     report.line("rdb_last_bgsave_status", "ok");

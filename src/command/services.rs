@@ -34,8 +34,6 @@ pub struct Services {
     pub started_at_ms: i64,
     /// 40 random hexadecimal digits, new with each start.
     pub run_id: String,
-    /// The TCP port in use.
-    pub port: u16,
 }
 
 /// Clients that see every command.

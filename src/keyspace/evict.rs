@@ -1,7 +1,7 @@
 //! Keeps memory under `maxmemory`: before a command runs, victims leave until there is room.
 
 use super::{Change, Effect, Keyspace, Scratch};
-use crate::config::{NotifyFlags, Policy};
+use crate::config::{NotifyFlags, Policy, Settings};
 use crate::memory::eviction::{Order, Rule};
 use crate::memory::usage;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,12 +11,22 @@ use std::time::{Duration, Instant};
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
-/// How long one command may be kept waiting for victims to go; the rest goes with later commands.
-const SLICE: Duration = Duration::from_micros(500);
+/// Looking at neighbours of the hand is cheap: for each of `maxmemory-samples` so many are looked at.
+const LOOKS_PER_SAMPLE: usize = 3;
+
+/// How long one command may be kept waiting for victims to go, by `maxmemory-eviction-tenacity`; the rest
+/// goes with later commands. Redis's formula: 500 us at 10, 15% more with each step, no bound at 100.
+fn slice(tenacity: u32) -> Duration {
+    match tenacity {
+        0..=10 => Duration::from_micros(50 * u64::from(tenacity)),
+        11..100 => Duration::from_micros((500.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64),
+        _ => Duration::MAX,
+    }
+}
 
 impl Keyspace {
-    fn rule(&self, policy: Policy) -> Option<Rule> {
-        let (order, volatile_only) = match policy {
+    fn rule(&self, settings: &Settings) -> Option<Rule> {
+        let (order, volatile_only) = match settings.maxmemory_policy {
             Policy::NoEviction => return None,
             Policy::AllkeysLru => (Order::Clock, false),
             Policy::AllkeysLfu => (Order::Frequency, false),
@@ -26,24 +36,25 @@ impl Keyspace {
             Policy::VolatileRandom => (Order::Random, true),
             Policy::VolatileTtl => (Order::Soonest, true),
         };
-        Some(Rule { order, volatile_only, mode: self.access_mode() })
+        let window = settings.maxmemory_samples as usize * LOOKS_PER_SAMPLE;
+        Some(Rule { order, volatile_only, mode: self.access_mode(), window })
     }
 
     /// Evicts until memory is under `maxmemory` bytes, or for a bounded time. No lock may be held.
     pub fn make_room(
         &self,
         scratch: &mut Scratch,
-        maxmemory: u64,
-        policy: Policy,
+        settings: &Settings,
         now_ms: i64,
     ) -> Result<(), OutOfMemory> {
+        let maxmemory = settings.maxmemory;
         usage::publish();
         if usage::excess_bytes(maxmemory).is_none() || self.paused.load(Relaxed) {
             return Ok(());
         }
-        let rule = self.rule(policy).ok_or(OutOfMemory)?;
+        let rule = self.rule(settings).ok_or(OutOfMemory)?;
         let databases = self.databases_in_use();
-        let started = Instant::now();
+        let (started, slice) = (Instant::now(), slice(settings.maxmemory_eviction_tenacity));
         let mut evicted = 0_u32;
         let result = loop {
             let victim = self.hand.lock().evict(&databases, rule, now_ms, &mut || scratch.random());
@@ -64,7 +75,7 @@ impl Keyspace {
             if usage::excess_bytes(maxmemory).is_none() {
                 break Ok(());
             }
-            if evicted.is_multiple_of(16) && started.elapsed() > SLICE {
+            if evicted.is_multiple_of(16) && started.elapsed() > slice {
                 break Ok(());
             }
         };

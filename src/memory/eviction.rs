@@ -12,8 +12,8 @@ use super::entry::Entry;
 use super::shard::{Database, ShardState};
 use super::slot::POSITION_BITS;
 
-/// How many keys `*-lfu` and `volatile-ttl` choose from.
-const WINDOW: usize = 16;
+/// How many keys `volatile-ttl` chooses from.
+const SOONEST_WINDOW: usize = 16;
 /// How many keys are looked at in one hold of a shard's lock.
 const LOOKS_PER_LOCK: usize = 256;
 /// Rounds after which even the most used key must have gone.
@@ -41,6 +41,8 @@ pub struct Rule {
     pub volatile_only: bool,
     /// How frequency is kept.
     pub mode: AccessMode,
+    /// How many keys `*-lfu` chooses from.
+    pub window: usize,
 }
 
 /// The place of the hand.
@@ -159,7 +161,7 @@ fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64) -> Look {
     } else {
         state.table.visit_from(from, |position, entry| {
             looks += 1;
-            let window = if rule.order == Order::Frequency { WINDOW } else { LOOKS_PER_LOCK };
+            let window = if rule.order == Order::Frequency { rule.window } else { LOOKS_PER_LOCK };
             if looks > window {
                 next = Some(position);
                 return false;
@@ -202,7 +204,7 @@ fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64) -> Look {
 /// Of the keys that come up first, the one that is due first. Items of keys that are gone are dropped.
 fn soonest(state: &mut ShardState, now_ms: i64) -> Option<(u64, u32, Vec<u8>)> {
     loop {
-        let positions = state.wheel_mut()?.take_due(i64::MAX, WINDOW);
+        let positions = state.wheel_mut()?.take_due(i64::MAX, SOONEST_WINDOW);
         if positions.is_empty() {
             return None;
         }

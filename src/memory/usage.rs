@@ -19,6 +19,9 @@ static UNPUBLISHED: AtomicI64 = AtomicI64::new(0);
 static OVERHEAD: AtomicI64 = AtomicI64::new(0);
 /// Anonymous resident bytes beyond the allocated ones at the start.
 static BASELINE: AtomicI64 = AtomicI64::new(0);
+/// The overhead that is nobody's fault.
+const OVERHEAD_FREE_BYTES: i64 = 16 << 20;
+
 /// Allocated bytes at the start.
 static STARTUP: AtomicI64 = AtomicI64::new(0);
 /// The largest total that [`sample`] saw.
@@ -68,10 +71,12 @@ pub fn peak_bytes() -> usize {
 
 /// How many bytes too much there are for `maxmemory`; `None` where there is room.
 ///
-/// The overhead counts for at most half of `maxmemory`: giving up still more keys would not bring pages
-/// back that other keys hold on to.
+/// The overhead counts beyond [`OVERHEAD_FREE_BYTES`], so that a small limit is not used up by buffers and
+/// pages on their way back, and for at most half of `maxmemory`: giving up still more keys would not bring
+/// pages back that other keys hold on to.
 pub fn excess_bytes(maxmemory: u64) -> Option<usize> {
-    let overhead = (OVERHEAD.load(Relaxed).max(0) as u64).min(maxmemory / 2);
+    let overhead = (OVERHEAD.load(Relaxed) - OVERHEAD_FREE_BYTES).max(0) as u64;
+    let overhead = overhead.min(maxmemory / 2);
     let used = allocated_bytes() as u64 + overhead;
     (used > maxmemory).then(|| (used - maxmemory) as usize)
 }
@@ -148,7 +153,7 @@ pub fn sample(maxmemory: u64) {
     // Ticks the decay of freed pages, which the allocator itself only does while it is used.
     let _ = call(b"arena.4096.decay\0");
     let mut beyond = overhead();
-    if maxmemory > 0 && beyond > maxmemory as i64 / 16 {
+    if maxmemory > 0 && beyond > maxmemory as i64 / 16 + OVERHEAD_FREE_BYTES / 2 {
         purge();
         beyond = overhead();
     }

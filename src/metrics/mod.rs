@@ -73,6 +73,8 @@ counters! {
     expired,
     /// Keys evicted.
     evicted,
+    /// Writes to the keyspace.
+    changes,
     /// Error replies.
     errors,
     /// Authentications refused.
@@ -83,8 +85,9 @@ counters! {
     output_buffer_disconnects,
 }
 
-/// The counters and tables of one worker.
+/// The counters and tables of one worker, on cache lines of their own.
 #[derive(Default)]
+#[repr(align(128))]
 pub struct WorkerMetrics {
     /// The counters.
     pub counters: WorkerCounters,
@@ -117,8 +120,6 @@ pub struct Metrics {
     pub connections: Counter,
     /// Connections refused for `maxclients`.
     pub connections_refused: Counter,
-    /// Writes to the keyspace, ever.
-    pub changes: Counter,
     /// The most clients at one time.
     pub clients_max: AtomicU64,
     /// Commands, input and output a second.
@@ -138,7 +139,6 @@ impl Metrics {
             workers: (0..workers).map(|_| WorkerMetrics::default()).collect(),
             connections: Counter::default(),
             connections_refused: Counter::default(),
-            changes: Counter::default(),
             clients_max: AtomicU64::new(0),
             rates: Mutex::default(),
             slowlog: SlowLog::default(),

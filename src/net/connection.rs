@@ -103,6 +103,7 @@ impl Connection {
                     return self.hold(cx, local);
                 }
                 self.wait = None;
+                self.client.set_flags(Flags::BLOCKED, false);
             }
             if self.mailbox().is_waiting() {
                 deliver_mail(self.mailbox(), &self.state, &mut local.out);
@@ -292,6 +293,9 @@ impl Connection {
                 return None;
             }
             self.hold_replies = !matches!(wait, Some(Wait::Unpaused));
+            if wait.is_some() {
+                self.client.set_flags(Flags::BLOCKED, true);
+            }
             match wait {
                 None => {}
                 Some(Wait::Unpaused) => {

@@ -1,4 +1,4 @@
-//! What is done at intervals, on the main thread: memory figures, rates, limits that time decides.
+//! What is done at intervals (`hz`), on the main thread: memory figures, rates, limits that time decides.
 
 use crate::client::{Client, Flags};
 use crate::clock;
@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-const TICK: Duration = Duration::from_millis(100);
-/// Ticks between looks at all clients.
-const CLIENT_TICKS: u32 = 10;
+/// Time between looks at all clients.
+const CLIENTS_EVERY_MS: i64 = 1000;
 
 /// Makes the parts of the server follow the settings.
 pub fn apply(services: &Services, settings: &Settings) {
@@ -27,11 +26,10 @@ pub fn apply(services: &Services, settings: &Settings) {
 
 /// Runs for as long as the server does.
 pub async fn run(services: Arc<Services>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut ticks = 0_u32;
+    let mut clients_at_ms = 0;
     loop {
-        interval.tick().await;
+        let hz = services.config.settings().hz.clamp(1, 500);
+        tokio::time::sleep(Duration::from_millis(1000) / hz).await;
         let settings = services.config.snapshot();
         let now_ms = clock::now_ms();
         usage::sample(settings.maxmemory);
@@ -40,8 +38,8 @@ pub async fn run(services: Arc<Services>) {
         if services.pause.state(now_ms) == Paused::No {
             services.keyspace.paused.store(false, Relaxed);
         }
-        ticks += 1;
-        if ticks.is_multiple_of(CLIENT_TICKS) {
+        if now_ms - clients_at_ms >= CLIENTS_EVERY_MS {
+            clients_at_ms = now_ms;
             for client in services.clients.all() {
                 look_at(&client, &settings, now_ms);
             }

@@ -4,7 +4,10 @@ use super::stream::Accepted;
 use super::worker::{NewClient, Worker};
 use crate::client::Flags;
 use crate::command::Services;
+use crate::config::Settings;
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -13,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 /// How long the listener rests when the process has no file descriptor left.
 const REST: Duration = Duration::from_millis(50);
@@ -30,12 +35,12 @@ fn resolve(word: &str, port: u16) -> io::Result<SocketAddr> {
 }
 
 /// Listens on one word of `bind`. `None`: it begins with `-` and the address is not there.
-pub fn bind_tcp(word: &str, port: u16, backlog: u32) -> io::Result<Option<TcpListener>> {
+fn bind_tcp(word: &str, port: u16, backlog: u32) -> io::Result<Option<std::net::TcpListener>> {
     let (optional, word) = match word.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, word),
     };
-    let listen = || {
+    let listen = || -> io::Result<std::net::TcpListener> {
         let address = resolve(word, port)?;
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -45,7 +50,7 @@ pub fn bind_tcp(word: &str, port: u16, backlog: u32) -> io::Result<Option<TcpLis
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         socket.set_nonblocking(true)?;
-        TcpListener::from_std(socket.into())
+        Ok(std::net::TcpListener::from(socket))
     };
     match listen() {
         Ok(listener) => Ok(Some(listener)),
@@ -160,7 +165,14 @@ impl Door {
     }
 
     /// Accepts for as long as the server runs.
-    pub async fn serve_tcp(self: Arc<Self>, listener: TcpListener) {
+    async fn serve_tcp(self: Arc<Self>, listener: std::net::TcpListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "a listening socket could not be watched"),
+        };
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "ready to accept connections");
+        }
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
@@ -193,6 +205,67 @@ impl Door {
                 Err(error) => rest_after(error).await,
             }
         }
+    }
+}
+
+/// The TCP sockets that are listened on; CONFIG SET may change them.
+pub struct Listeners {
+    door: Arc<Door>,
+    /// The runtime of the main thread, which accepts.
+    runtime: Handle,
+    /// By word of `bind` and port; without a task where an optional address is not there.
+    active: Mutex<HashMap<(String, u16), Option<AbortHandle>>>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The word of `bind`.
+    pub word: String,
+    /// The port.
+    pub port: u16,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl Listeners {
+    /// Listens on nothing yet; must be called within the runtime that shall accept.
+    pub fn new(door: Arc<Door>) -> Listeners {
+        Listeners { door, runtime: Handle::current(), active: Mutex::default() }
+    }
+
+    /// Listens on what these settings say, and no longer on anything else. On an error nothing changes.
+    pub fn follow(&self, settings: &Settings) -> Result<(), BindError> {
+        let mut active = self.active.lock();
+        let words = if settings.port > 0 { settings.bind.as_slice() } else { &[] };
+        let wanted: Vec<(String, u16)> = words.iter().map(|word| (word.clone(), settings.port)).collect();
+        let mut new = Vec::new();
+        for place in wanted.iter().filter(|place| !active.contains_key(*place)) {
+            let (word, port) = place.clone();
+            match bind_tcp(&word, port, settings.tcp_backlog) {
+                Ok(listener) => new.push((place.clone(), listener)),
+                Err(error) => return Err(BindError { word, port, error }),
+            }
+        }
+        let kept = wanted.iter().filter_map(|place| active.get(place)).flatten().count();
+        if !wanted.is_empty() && kept == 0 && new.iter().all(|(_, listener)| listener.is_none()) {
+            let error = io::ErrorKind::AddrNotAvailable.into();
+            return Err(BindError { word: words.join(" "), port: settings.port, error });
+        }
+        active.retain(|place, task| {
+            let keep = wanted.contains(place);
+            if let (false, Some(task)) = (keep, task) {
+                task.abort();
+            }
+            keep
+        });
+        for (place, listener) in new {
+            let task = listener.map(|listener| {
+                self.runtime.spawn(Arc::clone(&self.door).serve_tcp(listener)).abort_handle()
+            });
+            active.insert(place, task);
+        }
+        Ok(())
     }
 }
 

@@ -1,12 +1,12 @@
 //! The whole server: starts the workers, listens, waits for the order to stop.
 
 use super::cron;
-use super::listener::{Door, bind_tcp, bind_unix};
+use super::listener::{BindError, Door, Listeners, bind_unix};
 use super::worker::Worker;
 use crate::client::Registry;
 use crate::clock;
 use crate::command::{Monitors, Pause, Services};
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
 use crate::memory::usage;
 use crate::metrics::Metrics;
@@ -26,6 +26,8 @@ pub enum StartError {
     UnixSocket(String, io::Error),
     /// The file of `pidfile` cannot be written.
     PidFile(String, io::Error),
+    /// The directory of `dir` cannot be entered.
+    Directory(String, io::Error),
     /// There is neither a port nor a unix socket.
     NothingToListenOn,
     /// The system refused something else, named here.
@@ -42,6 +44,7 @@ impl fmt::Display for StartError {
                 write!(f, "unixsocket: cannot listen on {path}: {error}")
             }
             StartError::PidFile(path, error) => write!(f, "pidfile: cannot write {path}: {error}"),
+            StartError::Directory(path, error) => write!(f, "dir: cannot enter {path}: {error}"),
             StartError::NothingToListenOn => {
                 write!(f, "port is 0 and unixsocket is empty: there is nothing to listen on")
             }
@@ -51,6 +54,42 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl From<BindError> for StartError {
+    fn from(bind: BindError) -> StartError {
+        StartError::Bind(bind.word, bind.port, bind.error)
+    }
+}
+
+/// Makes the server follow changed settings, or refuses them in Redis's words.
+fn follow(
+    services: &Services,
+    listeners: &Listeners,
+    old: &Settings,
+    new: &Settings,
+) -> Result<(), (&'static str, String)> {
+    if new.dir != old.dir {
+        std::env::set_current_dir(&new.dir).map_err(|error| ("dir", os_text(&error)))?;
+    }
+    if (new.port, &new.bind) != (old.port, &old.bind) {
+        listeners.follow(new).map_err(|refused| {
+            tracing::warn!(word = refused.word, port = refused.port, error = %refused.error, "cannot listen");
+            if new.port == old.port {
+                ("bind", "Failed to bind to specified addresses.".to_owned())
+            } else {
+                ("port", "Unable to listen on this port. Check server logs.".to_owned())
+            }
+        })?;
+    }
+    cron::apply(services, new);
+    Ok(())
+}
+
+/// What the system says of an error, without the number that the standard library adds.
+fn os_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
 
 /// A server that runs.
 pub struct Server {
@@ -68,6 +107,8 @@ impl Server {
     pub fn start(config: Arc<Config>) -> Result<Server, StartError> {
         let settings = config.snapshot();
         raise_file_limit(settings.maxclients);
+        std::env::set_current_dir(&settings.dir)
+            .map_err(|error| StartError::Directory(settings.dir.clone(), error))?;
         let pubsub = Arc::new(PubSub::default());
         let keyspace = Keyspace::new(settings.databases as usize, settings.shards, Arc::clone(&pubsub));
         let services = Arc::new(Services {
@@ -80,27 +121,9 @@ impl Server {
             shutdown: watch::Sender::new(false),
             started_at_ms: clock::now_ms(),
             run_id: run_id(),
-            port: settings.port,
             config: Arc::clone(&config),
         });
         cron::apply(&services, &settings);
-        let changed = Arc::clone(&services);
-        config.on_change(move |_, new| {
-            cron::apply(&changed, new);
-            Ok(())
-        });
-        let mut listeners = Vec::new();
-        if settings.port > 0 {
-            for word in &settings.bind {
-                let bound = bind_tcp(word, settings.port, settings.tcp_backlog);
-                let bound = bound.map_err(|error| StartError::Bind(word.clone(), settings.port, error))?;
-                listeners.extend(bound);
-            }
-            if listeners.is_empty() {
-                let missing = io::Error::from(io::ErrorKind::AddrNotAvailable);
-                return Err(StartError::Bind(settings.bind.join(" "), settings.port, missing));
-            }
-        }
         let mut files = Vec::new();
         let unix = if settings.unixsocket.is_empty() {
             None
@@ -110,7 +133,7 @@ impl Server {
             let listener = bind_unix(&path, settings.unixsocketperm);
             Some((listener.map_err(|error| StartError::UnixSocket(path.clone(), error))?, path))
         };
-        if listeners.is_empty() && unix.is_none() {
+        if settings.port == 0 && unix.is_none() {
             return Err(StartError::NothingToListenOn);
         }
         if !settings.pidfile.is_empty() {
@@ -124,12 +147,10 @@ impl Server {
         let workers = Arc::new(workers.map_err(|error| StartError::System("starting a worker", error))?);
         usage::note_start();
         let door = Arc::new(Door::new(Arc::clone(&services), Arc::clone(&workers)));
-        for listener in listeners {
-            if let Ok(address) = listener.local_addr() {
-                tracing::info!(%address, "ready to accept connections");
-            }
-            tokio::spawn(Arc::clone(&door).serve_tcp(listener));
-        }
+        let listeners = Arc::new(Listeners::new(Arc::clone(&door)));
+        listeners.follow(&settings)?;
+        let changed = Arc::clone(&services);
+        config.on_change(move |old, new| follow(&changed, &listeners, old, new));
         if let Some((listener, path)) = unix {
             tracing::info!(path, "ready to accept connections on a unix socket");
             tokio::spawn(Arc::clone(&door).serve_unix(listener, path));

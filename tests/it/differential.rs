@@ -251,7 +251,7 @@ fn play_session(oracle: &Side, subject: &Side, requests: &[Request]) -> Option<(
     }
     let at = (0..expected.len().max(got.len())).find(|&index| expected.get(index) != got.get(index))?;
     let [oracle, subject] =
-        [&expected, &got].map(|values| values.get(at).map_or("end".to_string(), |value| show_value(value)));
+        [&expected, &got].map(|values| values.get(at).map_or("end".to_string(), show_value));
     let mismatch = Mismatch {
         kind: format!("session {:.30} {:.30}", oracle, subject),
         what: format!("reply {at} of a session"),

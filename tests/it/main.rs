@@ -5,4 +5,19 @@
 
 mod support;
 
+mod client;
+mod config;
+mod connection;
 mod differential;
+mod eviction;
+mod expire;
+mod keys;
+mod limits;
+mod notifications;
+mod protocol;
+mod pubsub;
+mod redis_cli;
+mod redis_rs;
+mod scan;
+mod server;
+mod strings;

@@ -208,7 +208,7 @@ fn same_parameters(request: &Request, a: &Value, b: &Value) -> bool {
 fn same_commands(_: &Request, a: &Value, b: &Value) -> bool {
     let shared = |value: &Value| {
         let mut names = value.items().iter().map(Value::text).collect::<Vec<_>>();
-        names.retain(|name| is_shared(&name));
+        names.retain(|name| is_shared(name));
         names.sort();
         names
     };
@@ -264,7 +264,10 @@ fn same_command_docs(_: &Request, a: &Value, b: &Value) -> bool {
     documents(a, false) == documents(b, true)
 }
 
-fn documents(value: &Value, seven_four: bool) -> Vec<(String, String, String, Vec<Value>, Vec<String>)> {
+/// Name, since, group, argument shapes, subcommands.
+type Document = (String, String, String, Vec<Value>, Vec<String>);
+
+fn documents(value: &Value, seven_four: bool) -> Vec<Document> {
     let items = value.items();
     let pairs = items.chunks(2).filter(|pair| is_shared(&pair[0].text()));
     let mut documents = pairs
@@ -281,7 +284,7 @@ fn documents(value: &Value, seven_four: bool) -> Vec<(String, String, String, Ve
             }
             let subcommands = field_or_none(&pair[1], "subcommands").map_or(Vec::new(), |list| {
                 let names = list.items().chunks(2).map(|pair| pair[0].text()).collect::<Vec<_>>();
-                names.into_iter().filter(|name| is_shared(&name)).collect()
+                names.into_iter().filter(|name| is_shared(name)).collect()
             });
             let mut subcommands = subcommands;
             subcommands.sort();

@@ -89,10 +89,6 @@ impl Server {
         within(PATIENCE, || child.try_wait().expect("a child to ask")).expect("the server ends by itself")
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child to ask").is_none()
-    }
-
     /// Resident memory in KiB, as the kernel sees it.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a live process");
@@ -120,7 +116,7 @@ impl Drop for Server {
 pub fn run_to_exit(arguments: &[&str], environment: &[(&str, &str)]) -> (ExitStatus, String) {
     let directory = fresh_directory();
     let log = File::create(directory.join("log")).expect("a log file");
-    let mut child = Command::new(program())
+    let mut child = command(&program())
         .args(arguments)
         .envs(environment.iter().copied())
         .current_dir(&directory)
@@ -154,6 +150,16 @@ pub fn program() -> PathBuf {
     }
 }
 
+/// The program's command, without the variables that are the tests' own: strata takes each `STRATA_…` for a setting.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("RUST_BACKTRACE", "0");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STRATA_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// A port nobody listened on a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -173,7 +179,7 @@ fn spawn(program: &Path, port: u16, directory: &Path, arguments: &[&str]) -> Chi
     let log = File::create(directory.join("log")).expect("a log file");
     let port = port.to_string();
     let usual = ["--port", &port, "--save", "", "--appendonly", "no", "--enable-debug-command", "yes"];
-    let mut command = Command::new(program);
+    let mut command = command(program);
     command.args(usual);
     if !arguments.contains(&"--bind") {
         command.args(["--bind", "127.0.0.1"]);

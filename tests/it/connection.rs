@@ -1,0 +1,157 @@
+//! The connection's own commands: PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT.
+
+use crate::support::*;
+
+#[test]
+fn ping_and_echo_answer_what_they_were_given() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.expect("PING", "+PONG");
+    c.expect("PING hello", "$5 hello");
+    c.expect("ping a b", "-ERR wrong number of arguments for 'ping' command");
+    assert_eq!(c.call(&[b"ECHO", b"\x00\xff\r\n"]), Value::Bulk(b"\x00\xff\r\n".to_vec()));
+}
+
+#[test]
+fn hello_describes_the_server_and_switches_the_protocol() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    let names = ["server", "version", "proto", "id", "mode", "role", "modules"];
+    for (request, protocol) in [("HELLO", 2), ("HELLO 3", 3), ("HELLO", 3), ("HELLO 2", 2)] {
+        let reply = c.run(request);
+        assert_eq!(matches!(reply, Value::Map(_)), protocol == 3, "{request}");
+        let items = reply.items();
+        assert_eq!(items.iter().step_by(2).map(Value::text).collect::<Vec<_>>(), names);
+        assert_eq!(reply.field("proto"), Value::Integer(protocol));
+        assert_eq!(reply.field("mode").text(), "standalone");
+        assert_eq!(reply.field("role").text(), "master");
+        assert_eq!(reply.field("modules"), Value::Array(vec![]));
+        assert!(reply.field("version").text().starts_with("7.4."));
+    }
+}
+
+#[test]
+fn hello_refuses_what_it_does_not_know_and_changes_nothing() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.expect("HELLO 4", "-NOPROTO unsupported protocol version");
+    c.expect("HELLO x", "-ERR Protocol version is not an integer or out of range");
+    c.expect("HELLO 3 BOGUS", "-ERR Syntax error in HELLO option 'BOGUS'");
+    c.expect("HELLO 3 SETNAME", "-ERR Syntax error in HELLO option 'SETNAME'");
+    c.expect("GET none", "$-1");
+    let name = [&b"HELLO"[..], b"3", b"SETNAME", b"two words"];
+    assert_eq!(
+        c.call(&name).text(),
+        "ERR Client names cannot contain spaces, newlines or special characters."
+    );
+    c.expect("GET none", "$-1");
+    c.run("HELLO 3 SETNAME me");
+    c.expect("CLIENT GETNAME", "$2 me");
+    c.expect("GET none", "_");
+}
+
+#[test]
+fn a_password_is_asked_for_and_checked() {
+    let server = Server::start(&["--requirepass", "secret"]);
+    let mut c = server.client();
+    c.expect("GET k", "-NOAUTH Authentication required.");
+    c.expect("PING", "-NOAUTH Authentication required.");
+    c.expect("NOSUCH", "-ERR unknown command 'NOSUCH', with args beginning with: ");
+    c.expect(
+        "HELLO 3",
+        "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+         <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+    );
+    c.expect("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.");
+    c.expect("AUTH nobody secret", "-WRONGPASS invalid username-password pair or user is disabled.");
+    c.expect("AUTH a b c", "-ERR syntax error");
+    c.expect("AUTH secret", "+OK");
+    c.expect("GET k", "$-1");
+    c.expect("RESET", "+RESET");
+    c.expect("GET k", "-NOAUTH Authentication required.");
+    assert!(matches!(c.run("HELLO 3 AUTH default secret"), Value::Map(_)));
+    c.expect("GET k", "_");
+    let mut other = server.client();
+    other.expect("AUTH default secret", "+OK");
+    other.expect("CONFIG SET requirepass changed", "+OK");
+    other.expect("GET k", "$-1");
+    server.client().expect("AUTH secret", "-WRONGPASS invalid username-password pair or user is disabled.");
+    server.client().expect("AUTH changed", "+OK");
+}
+
+#[test]
+fn hello_reads_all_its_options_before_it_checks_the_password() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.expect("HELLO 3 AUTH nobody x BOGUS", "-ERR Syntax error in HELLO option 'BOGUS'");
+    assert!(matches!(c.run("HELLO 3 AUTH nobody x AUTH default x"), Value::Map(_)), "the last one counts");
+    c.expect("HELLO 3 AUTH nobody x", "-WRONGPASS invalid username-password pair or user is disabled.");
+}
+
+#[test]
+fn auth_without_a_password_says_so() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.expect(
+        "AUTH x",
+        "-ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+         configuration is correct?",
+    );
+    c.expect("AUTH default anything", "+OK");
+}
+
+#[test]
+fn reset_puts_everything_back() {
+    let server = Server::start(&[]);
+    let mut c = server.client3();
+    c.expect("SELECT 3", "+OK");
+    c.expect("CLIENT SETNAME me", "+OK");
+    c.expect("SUBSCRIBE a", ">3 $9 subscribe $1 a :1");
+    c.expect("CLIENT NO-EVICT ON", "+OK");
+    c.expect("RESET", "+RESET");
+    c.expect("GET none", "$-1");
+    c.expect("CLIENT GETNAME", "$-1");
+    let info = c.run("CLIENT INFO").text();
+    assert!(info.contains(" db=0 ") && info.contains(" sub=0 ") && info.contains(" flags=N "), "{info}");
+}
+
+#[test]
+fn quit_answers_what_came_before_and_closes() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.send_raw(b"PING\r\nQUIT\r\nPING\r\n");
+    assert_eq!(show(&c.read_to_end()), "+PONG +OK");
+}
+
+#[test]
+fn unknown_commands_are_named_with_the_arguments_they_begin_with() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.expect("NoSuch", "-ERR unknown command 'NoSuch', with args beginning with: ");
+    c.expect("nosuch a bb", "-ERR unknown command 'nosuch', with args beginning with: 'a' 'bb' ");
+    let long = "x".repeat(300);
+    let reply = c.run(&format!("{long} {long} y"));
+    assert_eq!(
+        reply.text(),
+        format!("ERR unknown command '{}', with args beginning with: '{}' ", &long[..128], &long[..128])
+    );
+    let reply = c.call(&[b"no\r\nsuch", b"a\nb"]);
+    assert_eq!(reply.text(), "ERR unknown command 'no  such', with args beginning with: 'a b' ");
+}
+
+#[test]
+fn commands_that_come_later_are_unknown_today() {
+    if strata_only("commands_that_come_later_are_unknown_today") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    for name in
+        ["LPUSH", "SETBIT", "HSET", "ZADD", "SADD", "XADD", "MULTI", "EVAL", "ACL", "SAVE", "CLUSTER", "SORT"]
+    {
+        c.expect(
+            &format!("{name} a b"),
+            &format!("-ERR unknown command '{name}', with args beginning with: 'a' 'b' "),
+        );
+    }
+}
