@@ -92,6 +92,15 @@ impl Keyspace {
     }
 }
 
+impl Keyspace {
+    /// Frees an entry: a large one in the background.
+    pub(super) fn discard(&self, scratch: &mut Scratch, entry: Entry) {
+        if entry.total_bytes() >= LARGE_BYTES {
+            scratch.garbage.push(entry);
+        }
+    }
+}
+
 /// Whether a deadline has passed.
 pub(super) fn is_due(entry: &Entry, now_ms: i64) -> bool {
     entry.expires_at_ms().is_some_and(|at| at <= now_ms)
@@ -303,15 +312,11 @@ impl<'a> Access<'a> {
         }
     }
 
-    fn take_at(&mut self, lock: usize, index: usize) -> Option<Entry> {
+    fn take_at(&mut self, lock: usize, index: usize) {
         let state = &mut self.locks[lock].guard;
         let entry = state.table.remove_at(index);
         state.expires -= u32::from(entry.expires_at_ms().is_some());
-        if entry.total_bytes() < LARGE_BYTES {
-            return Some(entry);
-        }
-        self.scratch.garbage.push(entry);
-        None
+        self.space.discard(self.scratch, entry);
     }
 
     /// Removes a key; answers whether it existed.

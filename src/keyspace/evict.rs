@@ -70,7 +70,7 @@ impl Keyspace {
                 event: "evicted",
             };
             self.push_effect(scratch, effect);
-            drop(victim);
+            self.discard(scratch, victim.entry);
             usage::publish();
             if usage::excess_bytes(maxmemory).is_none() {
                 break Ok(());

@@ -89,7 +89,7 @@ impl Keyspace {
                 event: "expired",
             };
             self.push_effect(scratch, effect);
-            scratch.garbage.extend((entry.total_bytes() > 4096).then_some(entry));
+            self.discard(scratch, entry);
         }
         self.deliver(scratch);
         items.max(1)

@@ -24,6 +24,8 @@ use std::time::Duration;
 const BATCH_REQUESTS: usize = 64;
 /// A client whose replies pile up beyond this is not read from until it takes some.
 const UNSENT_BYTES_MAX: usize = 256 << 20;
+/// The longest query buffer, whatever `client-query-buffer-limit` says: ranges into it have 32 bits.
+const QUERY_BYTES_MAX: u64 = u32::MAX as u64 - (1 << 20);
 /// What a connection's own buffer grows by at least.
 const INPUT_BYTES_MIN: usize = 16 * 1024;
 
@@ -186,7 +188,8 @@ impl Connection {
             self.keep(input, kept);
         }
         let limit = local.engine.settings().client_query_buffer_limit;
-        if limit > 0 && self.input.len() as u64 > limit {
+        let limit = if limit == 0 { QUERY_BYTES_MAX } else { limit.min(QUERY_BYTES_MAX) };
+        if self.input.len() as u64 > limit {
             tracing::warn!(client = self.client.id, "closing client that reached max query buffer length");
             local.engine.metrics().counters.query_buffer_disconnects.add(1);
             return Poll::Ready(Flow::Close);
