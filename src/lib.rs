@@ -37,5 +37,7 @@ pub mod pubsub;
 pub mod resp;
 pub mod value;
 
+/// Not under AddressSanitizer, which must see every allocation itself (`tests/asan`).
+#[cfg(not(strata_system_allocator))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

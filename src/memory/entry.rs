@@ -364,12 +364,13 @@ impl Entry {
         *self = new;
     }
 
-    /// Replaces an integer by another.
+    /// Replaces an integer by another, which counts as new: the mark of an edit goes.
     ///
     /// # Panics
     /// When the value is no integer.
     pub fn set_int(&mut self, int: i64) {
         assert!(self.kind() == Kind::Int, "only an integer is counted up");
+        self.set_header(self.header() & !EDITED);
         // SAFETY: an Int payload is eight bytes of an i64.
         unsafe { self.at(self.payload_offset()).cast::<i64>().write_unaligned(int) };
     }

@@ -171,7 +171,7 @@ fn call(name: &[u8]) -> Result<(), tikv_jemalloc_ctl::Error> {
     unsafe { raw::write(name, ()) }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(strata_system_allocator)))]
 mod tests {
     use super::*;
 
