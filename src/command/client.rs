@@ -364,5 +364,156 @@ fn client_help(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-container("client", -2, "connection", &[row("getname", 2, "connection", client_getname).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Returns the name of the connection.", "2.6.9").complexity("O(1)"), row("getredir", 2, "connection", client_getredir).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0").complexity("O(1)"), row("help", 2, "connection", client_help).flags(&[Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Returns helpful text about the different subcommands.", "5.0.0").complexity("O(1)"), row("id", 2, "connection", client_id).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Returns the unique client ID of the connection.", "5.0.0").complexity("O(1)"), row("info", 2, "connection", client_info).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Returns information about the connection.", "6.2.0").complexity("O(1)").tips(&["nondeterministic_output"]), row("kill", -3, "connection", client_kill).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Terminates open connections.", "2.4.0").complexity("O(N) where N is the number of client connections").history(&[("2.8.12", "Added new filter format."), ("2.8.12", "`ID` option."), ("3.2.0", "Added `master` type in for `TYPE` option."), ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."), ("6.2.0", "`LADDR` option.")]).args(&[one_of("filter", &[arg("old-format", ArgKind::String).display("ip:port").deprecated_since("2.8.12"), one_of("new-format", &[arg("client-id", ArgKind::Integer).token("ID").since("2.8.12").optional(), one_of("client-type", &[token("normal", "normal"), token("master", "master").since("3.2.0"), token("slave", "slave"), token("replica", "replica").since("5.0.0"), token("pubsub", "pubsub")]).token("TYPE").since("2.8.12").optional(), arg("username", ArgKind::String).token("USER").optional(), arg("addr", ArgKind::String).token("ADDR").display("ip:port").optional(), arg("laddr", ArgKind::String).token("LADDR").display("ip:port").since("6.2.0").optional(), one_of("skipme", &[token("yes", "YES"), token("no", "NO")]).token("SKIPME").optional()]).multiple()])]), row("list", -2, "connection", client_list).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Lists open connections.", "2.4.0").complexity("O(N) where N is the number of client connections").history(&[("2.8.12", "Added unique client `id` field."), ("5.0.0", "Added optional `TYPE` filter."), ("6.0.0", "Added `user` field."), ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."), ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."), ("7.0.3", "Added `ssub` field.")]).tips(&["nondeterministic_output"]).args(&[one_of("client-type", &[token("normal", "normal"), token("master", "master"), token("replica", "replica"), token("pubsub", "pubsub")]).token("TYPE").since("5.0.0").optional(), arg("client-id", ArgKind::Integer).token("ID").since("6.2.0").optional().multiple()]), row("no-evict", 3, "connection", client_no_evict).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Sets the client eviction mode of the connection.", "7.0.0").complexity("O(1)").args(&[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])]), row("no-touch", 3, "connection", client_no_touch).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0").complexity("O(1)").args(&[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])]), row("pause", -3, "connection", client_pause).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Suspends commands processing.", "3.0.0").complexity("O(1)").history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")]).args(&[arg("timeout", ArgKind::Integer), one_of("mode", &[token("write", "WRITE"), token("all", "ALL")]).since("6.2.0").optional()]), row("reply", 3, "connection", client_reply).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Instructs the server whether to reply to commands.", "3.2.0").complexity("O(1)").args(&[one_of("action", &[token("on", "ON"), token("off", "OFF"), token("skip", "SKIP")])]), row("setinfo", 4, "connection", client_setinfo).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Sets information specific to the client or connection.", "7.2.0").complexity("O(1)").tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).args(&[one_of("attr", &[arg("libname", ArgKind::String).token("lib-name"), arg("libver", ArgKind::String).token("lib-ver")])]), row("setname", 3, "connection", client_setname).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Sets the connection name.", "2.6.9").complexity("O(1)").tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).args(&[arg("connection-name", ArgKind::String)]), row("trackinginfo", 2, "connection", client_trackinginfo).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Returns information about server-assisted client-side caching for the connection.", "6.2.0").complexity("O(1)"), row("unblock", -3, "connection", client_unblock).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Unblocks a client blocked by a blocking command from a different connection.", "5.0.0").complexity("O(log N) where N is the number of client connections").args(&[arg("client-id", ArgKind::Integer), one_of("unblock-type", &[token("timeout", "TIMEOUT"), token("error", "ERROR")]).optional()]), row("unpause", 2, "connection", client_unpause).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).acl(&[Category::Connection]).docs("Resumes processing commands from paused clients.", "6.2.0").complexity("O(N) Where N is the number of paused clients")]).docs("A container for client connection commands.", "2.4.0").complexity("Depends on subcommand."),
+    container("client", -2, "connection", &[
+        row("getname", 2, "connection", client_getname)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Returns the name of the connection.", "2.6.9")
+            .complexity("O(1)"),
+        row("getredir", 2, "connection", client_getredir)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0")
+            .complexity("O(1)"),
+        row("help", 2, "connection", client_help)
+            .flags(&[Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Returns helpful text about the different subcommands.", "5.0.0")
+            .complexity("O(1)"),
+        row("id", 2, "connection", client_id)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Returns the unique client ID of the connection.", "5.0.0")
+            .complexity("O(1)"),
+        row("info", 2, "connection", client_info)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Returns information about the connection.", "6.2.0")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"]),
+        row("kill", -3, "connection", client_kill)
+            .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Terminates open connections.", "2.4.0")
+            .complexity("O(N) where N is the number of client connections")
+            .history(&[
+                ("2.8.12", "Added new filter format."),
+                ("2.8.12", "`ID` option."),
+                ("3.2.0", "Added `master` type in for `TYPE` option."),
+                ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."),
+                ("6.2.0", "`LADDR` option."),
+            ])
+            .args(&[
+                one_of("filter", &[
+                    arg("old-format", ArgKind::String).display("ip:port").deprecated_since("2.8.12"),
+                    one_of("new-format", &[
+                        arg("client-id", ArgKind::Integer).token("ID").since("2.8.12").optional(),
+                        one_of("client-type", &[
+                            token("normal", "normal"),
+                            token("master", "master").since("3.2.0"),
+                            token("slave", "slave"),
+                            token("replica", "replica").since("5.0.0"),
+                            token("pubsub", "pubsub"),
+                        ]).token("TYPE").since("2.8.12").optional(),
+                        arg("username", ArgKind::String).token("USER").optional(),
+                        arg("addr", ArgKind::String).token("ADDR").display("ip:port").optional(),
+                        arg("laddr", ArgKind::String).token("LADDR").display("ip:port").since("6.2.0").optional(),
+                        one_of("skipme", &[token("yes", "YES"), token("no", "NO")]).token("SKIPME").optional(),
+                    ]).multiple(),
+                ]),
+            ]),
+        row("list", -2, "connection", client_list)
+            .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Lists open connections.", "2.4.0")
+            .complexity("O(N) where N is the number of client connections")
+            .history(&[
+                ("2.8.12", "Added unique client `id` field."),
+                ("5.0.0", "Added optional `TYPE` filter."),
+                ("6.0.0", "Added `user` field."),
+                ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."),
+                ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
+                ("7.0.3", "Added `ssub` field."),
+            ])
+            .tips(&["nondeterministic_output"])
+            .args(&[
+                one_of("client-type", &[
+                    token("normal", "normal"),
+                    token("master", "master"),
+                    token("replica", "replica"),
+                    token("pubsub", "pubsub"),
+                ]).token("TYPE").since("5.0.0").optional(),
+                arg("client-id", ArgKind::Integer).token("ID").since("6.2.0").optional().multiple(),
+            ]),
+        row("no-evict", 3, "connection", client_no_evict)
+            .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Sets the client eviction mode of the connection.", "7.0.0")
+            .complexity("O(1)")
+            .args(&[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])]),
+        row("no-touch", 3, "connection", client_no_touch)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0")
+            .complexity("O(1)")
+            .args(&[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])]),
+        row("pause", -3, "connection", client_pause)
+            .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Suspends commands processing.", "3.0.0")
+            .complexity("O(1)")
+            .history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")])
+            .args(&[
+                arg("timeout", ArgKind::Integer),
+                one_of("mode", &[token("write", "WRITE"), token("all", "ALL")]).since("6.2.0").optional(),
+            ]),
+        row("reply", 3, "connection", client_reply)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Instructs the server whether to reply to commands.", "3.2.0")
+            .complexity("O(1)")
+            .args(&[
+                one_of("action", &[token("on", "ON"), token("off", "OFF"), token("skip", "SKIP")]),
+            ]),
+        row("setinfo", 4, "connection", client_setinfo)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Sets information specific to the client or connection.", "7.2.0")
+            .complexity("O(1)")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .args(&[
+                one_of("attr", &[
+                    arg("libname", ArgKind::String).token("lib-name"),
+                    arg("libver", ArgKind::String).token("lib-ver"),
+                ]),
+            ]),
+        row("setname", 3, "connection", client_setname)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Sets the connection name.", "2.6.9")
+            .complexity("O(1)")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .args(&[arg("connection-name", ArgKind::String)]),
+        row("trackinginfo", 2, "connection", client_trackinginfo)
+            .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Returns information about server-assisted client-side caching for the connection.", "6.2.0")
+            .complexity("O(1)"),
+        row("unblock", -3, "connection", client_unblock)
+            .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Unblocks a client blocked by a blocking command from a different connection.", "5.0.0")
+            .complexity("O(log N) where N is the number of client connections")
+            .args(&[
+                arg("client-id", ArgKind::Integer),
+                one_of("unblock-type", &[token("timeout", "TIMEOUT"), token("error", "ERROR")]).optional(),
+            ]),
+        row("unpause", 2, "connection", client_unpause)
+            .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+            .acl(&[Category::Connection])
+            .docs("Resumes processing commands from paused clients.", "6.2.0")
+            .complexity("O(N) Where N is the number of paused clients"),
+    ])
+        .docs("A container for client connection commands.", "2.4.0")
+        .complexity("Depends on subcommand."),
 ];

@@ -176,11 +176,88 @@ fn reset(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-row("auth", -2, "connection", auth).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy]).acl(&[Category::Connection]).docs("Authenticates the connection.", "1.0.0").complexity("O(N) where N is the number of passwords defined for the user").history(&[("6.0.0", "Added ACL style (username and password).")]).args(&[arg("username", ArgKind::String).since("6.0.0").optional(), arg("password", ArgKind::String)]),
-row("echo", 2, "connection", echo).flags(&[Flag::Loading, Flag::Stale, Flag::Fast]).acl(&[Category::Connection]).docs("Returns the given string.", "1.0.0").complexity("O(1)").args(&[arg("message", ArgKind::String)]),
-row("hello", -1, "connection", hello).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy]).acl(&[Category::Connection]).docs("Handshakes with the Redis server.", "6.0.0").complexity("O(1)").history(&[("6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context.")]).args(&[block("arguments", &[arg("protover", ArgKind::Integer), block("auth", &[arg("username", ArgKind::String), arg("password", ArgKind::String)]).token("AUTH").optional(), arg("clientname", ArgKind::String).token("SETNAME").optional()]).optional()]),
-row("ping", -1, "connection", ping).flags(&[Flag::Fast]).acl(&[Category::Connection]).docs("Returns the server's liveliness response.", "1.0.0").complexity("O(1)").tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).args(&[arg("message", ArgKind::String).optional()]),
-row("quit", -1, "connection", quit).flags(&[Flag::AllowBusy, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth]).acl(&[Category::Connection]).docs("Closes the connection.", "1.0.0").complexity("O(1)").doc_flags(&["deprecated"]).deprecated("7.2.0", Some("just closing the connection")),
-row("reset", 1, "connection", reset).flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy]).acl(&[Category::Connection]).docs("Resets the connection.", "6.2.0").complexity("O(1)"),
-row("select", 2, "connection", select).flags(&[Flag::Loading, Flag::Stale, Flag::Fast]).acl(&[Category::Connection]).docs("Changes the selected database.", "1.0.0").complexity("O(1)").args(&[arg("index", ArgKind::Integer)]),
+    row("auth", -2, "connection", auth)
+        .flags(&[
+            Flag::NoScript,
+            Flag::Loading,
+            Flag::Stale,
+            Flag::Fast,
+            Flag::NoAuth,
+            Flag::AllowBusy,
+        ])
+        .acl(&[Category::Connection])
+        .docs("Authenticates the connection.", "1.0.0")
+        .complexity("O(N) where N is the number of passwords defined for the user")
+        .history(&[("6.0.0", "Added ACL style (username and password).")])
+        .args(&[
+            arg("username", ArgKind::String).since("6.0.0").optional(),
+            arg("password", ArgKind::String),
+        ]),
+    row("echo", 2, "connection", echo)
+        .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
+        .acl(&[Category::Connection])
+        .docs("Returns the given string.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[arg("message", ArgKind::String)]),
+    row("hello", -1, "connection", hello)
+        .flags(&[
+            Flag::NoScript,
+            Flag::Loading,
+            Flag::Stale,
+            Flag::Fast,
+            Flag::NoAuth,
+            Flag::AllowBusy,
+        ])
+        .acl(&[Category::Connection])
+        .docs("Handshakes with the Redis server.", "6.0.0")
+        .complexity("O(1)")
+        .history(&[
+            ("6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context."),
+        ])
+        .args(&[
+            block("arguments", &[
+                arg("protover", ArgKind::Integer),
+                block("auth", &[arg("username", ArgKind::String), arg("password", ArgKind::String)]).token("AUTH").optional(),
+                arg("clientname", ArgKind::String).token("SETNAME").optional(),
+            ]).optional(),
+        ]),
+    row("ping", -1, "connection", ping)
+        .flags(&[Flag::Fast])
+        .acl(&[Category::Connection])
+        .docs("Returns the server's liveliness response.", "1.0.0")
+        .complexity("O(1)")
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .args(&[arg("message", ArgKind::String).optional()]),
+    row("quit", -1, "connection", quit)
+        .flags(&[
+            Flag::AllowBusy,
+            Flag::NoScript,
+            Flag::Loading,
+            Flag::Stale,
+            Flag::Fast,
+            Flag::NoAuth,
+        ])
+        .acl(&[Category::Connection])
+        .docs("Closes the connection.", "1.0.0")
+        .complexity("O(1)")
+        .doc_flags(&["deprecated"])
+        .deprecated("7.2.0", Some("just closing the connection")),
+    row("reset", 1, "connection", reset)
+        .flags(&[
+            Flag::NoScript,
+            Flag::Loading,
+            Flag::Stale,
+            Flag::Fast,
+            Flag::NoAuth,
+            Flag::AllowBusy,
+        ])
+        .acl(&[Category::Connection])
+        .docs("Resets the connection.", "6.2.0")
+        .complexity("O(1)"),
+    row("select", 2, "connection", select)
+        .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
+        .acl(&[Category::Connection])
+        .docs("Changes the selected database.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[arg("index", ArgKind::Integer)]),
 ];

@@ -1,7 +1,7 @@
 //! Deadlines: EXPIRE and its family, TTL and its family, PERSIST.
 
 use super::parse::{int, is};
-use super::row::{ArgKind, Category, Flag, KeySpec, Row, arg, key, one_of, row, token};
+use super::row::{ArgKind, Category, Flag, Row, arg, key, keys_at, one_of, row, token};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::Lookup;
@@ -135,7 +135,7 @@ pub const ROWS: &[Row] = &[
     row("expire", -3, "generic", expire)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RW", "update"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Sets the expiration time of a key in seconds.", "1.0.0")
         .complexity("O(1)")
         .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")])
@@ -152,7 +152,7 @@ pub const ROWS: &[Row] = &[
     row("expireat", -3, "generic", expireat)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RW", "update"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Sets the expiration time of a key to a Unix timestamp.", "1.2.0")
         .complexity("O(1)")
         .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")])
@@ -169,14 +169,14 @@ pub const ROWS: &[Row] = &[
     row("expiretime", 2, "generic", expiretime)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the expiration time of a key as a Unix timestamp.", "7.0.0")
         .complexity("O(1)")
         .args(&[key("key", 0)]),
     row("pexpire", -3, "generic", pexpire)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RW", "update"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Sets the expiration time of a key in milliseconds.", "2.6.0")
         .complexity("O(1)")
         .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")])
@@ -193,7 +193,7 @@ pub const ROWS: &[Row] = &[
     row("pexpireat", -3, "generic", pexpireat)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RW", "update"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Sets the expiration time of a key to a Unix milliseconds timestamp.", "2.6.0")
         .complexity("O(1)")
         .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")])
@@ -210,21 +210,21 @@ pub const ROWS: &[Row] = &[
     row("pexpiretime", 2, "generic", pexpiretime)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the expiration time of a key as a Unix milliseconds timestamp.", "7.0.0")
         .complexity("O(1)")
         .args(&[key("key", 0)]),
     row("persist", 2, "generic", persist)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RW", "update"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Removes the expiration time of a key.", "2.2.0")
         .complexity("O(1)")
         .args(&[key("key", 0)]),
     row("ttl", 2, "generic", ttl)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the expiration time in seconds of a key.", "1.0.0")
         .complexity("O(1)")
         .history(&[("2.8.0", "Added the -2 reply.")])
@@ -233,7 +233,7 @@ pub const ROWS: &[Row] = &[
     row("pttl", 2, "generic", pttl)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::Keyspace])
-        .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the expiration time in milliseconds of a key.", "2.6.0")
         .complexity("O(1)")
         .history(&[("2.8.0", "Added the -2 reply.")])

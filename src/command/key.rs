@@ -2,7 +2,7 @@
 
 use super::object::{object_encoding, object_freq, object_help, object_idletime, object_refcount};
 use super::parse::{database, is};
-use super::row::{ArgKind, Category, Databases, Flag, KeySpec, Row, arg, container, key, one_of, row, token};
+use super::row::{ArgKind, Category, Databases, Flag, Row, arg, container, key, keys_at, one_of, row, token};
 use super::scan::{keys, scan};
 use super::{Answer, Ctx, DONE, Error, Step, Wait};
 use crate::config::NotifyFlags;
@@ -215,21 +215,187 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-row("del", -2, "generic", del).flags(&[Flag::Write]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RM", "delete"], first: 1, last: -1, step: 1, notes: None }]).docs("Deletes one or more keys.", "1.0.0").complexity("O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1).").tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).args(&[key("key", 0).multiple()]),
-row("unlink", -2, "generic", unlink).flags(&[Flag::Write, Flag::Fast]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RM", "delete"], first: 1, last: -1, step: 1, notes: None }]).docs("Asynchronously deletes one or more keys.", "4.0.0").complexity("O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of.").tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).args(&[key("key", 0).multiple()]),
-row("exists", -2, "generic", exists).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 1, last: -1, step: 1, notes: None }]).docs("Determines whether one or more keys exist.", "1.0.0").complexity("O(N) where N is the number of keys to check.").history(&[("3.0.3", "Accepts multiple `key` arguments.")]).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).args(&[key("key", 0).multiple()]),
-row("type", 2, "generic", type_of).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 1, last: 0, step: 1, notes: None }]).docs("Determines the type of value stored at a key.", "1.0.0").complexity("O(1)").args(&[key("key", 0)]),
-row("rename", 3, "generic", rename).flags(&[Flag::Write]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RW", "access", "delete"], first: 1, last: 0, step: 1, notes: None }, KeySpec { flags: &["OW", "update"], first: 2, last: 0, step: 1, notes: None }]).docs("Renames a key and overwrites the destination.", "1.0.0").complexity("O(1)").args(&[key("key", 0), key("newkey", 1)]),
-row("renamenx", 3, "generic", renamenx).flags(&[Flag::Write, Flag::Fast]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RW", "access", "delete"], first: 1, last: 0, step: 1, notes: None }, KeySpec { flags: &["OW", "insert"], first: 2, last: 0, step: 1, notes: None }]).docs("Renames a key only when the target key name doesn't exist.", "1.0.0").complexity("O(1)").history(&[("3.2.0", "The command no longer returns an error when source and destination names are the same.")]).args(&[key("key", 0), key("newkey", 1)]),
-row("copy", -3, "generic", copy).databases(COPY_DATABASES).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }, KeySpec { flags: &["OW", "update"], first: 2, last: 0, step: 1, notes: None }]).docs("Copies the value of a key to a new key.", "6.2.0").complexity("O(N) worst case for collections, where N is the number of nested items. O(1) for string values.").args(&[key("source", 0), key("destination", 1), arg("destination-db", ArgKind::Integer).token("DB").optional(), token("replace", "REPLACE").optional()]),
-row("move", 3, "generic", move_key).databases(MOVE_DATABASES).flags(&[Flag::Write, Flag::Fast]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Moves a key to another database.", "1.0.0").complexity("O(1)").args(&[key("key", 0), arg("db", ArgKind::Integer)]),
-row("touch", -2, "generic", touch).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 1, last: -1, step: 1, notes: None }]).docs("Returns the number of existing keys out of those specified after updating the time they were last accessed.", "3.2.1").complexity("O(N) where N is the number of keys that will be touched.").tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).args(&[key("key", 0).multiple()]),
-row("randomkey", 1, "generic", randomkey).flags(&[Flag::Readonly, Flag::TouchesArbitraryKeys]).acl(&[Category::Keyspace]).docs("Returns a random key name from the database.", "1.0.0").complexity("O(1)").tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
-row("keys", 2, "generic", keys).flags(&[Flag::Readonly]).acl(&[Category::Keyspace, Category::Dangerous]).docs("Returns all key names that match a pattern.", "1.0.0").complexity("O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.").tips(&["request_policy:all_shards", "nondeterministic_output_order"]).args(&[arg("pattern", ArgKind::Pattern)]),
-row("scan", -2, "generic", scan).flags(&[Flag::Readonly, Flag::TouchesArbitraryKeys]).acl(&[Category::Keyspace]).docs("Iterates over the key names in the database.", "2.8.0").complexity("O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.").history(&[("6.0.0", "Added the `TYPE` subcommand.")]).tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]).args(&[arg("cursor", ArgKind::Integer), arg("pattern", ArgKind::Pattern).token("MATCH").optional(), arg("count", ArgKind::Integer).token("COUNT").optional(), arg("type", ArgKind::String).token("TYPE").since("6.0.0").optional()]),
-container("object", -2, "generic", &[row("encoding", 3, "generic", object_encoding).flags(&[Flag::Readonly]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 2, last: 0, step: 1, notes: None }]).docs("Returns the internal encoding of a Redis object.", "2.2.3").complexity("O(1)").tips(&["nondeterministic_output"]).args(&[key("key", 0)]), row("freq", 3, "generic", object_freq).flags(&[Flag::Readonly]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 2, last: 0, step: 1, notes: None }]).docs("Returns the logarithmic access frequency counter of a Redis object.", "4.0.0").complexity("O(1)").tips(&["nondeterministic_output"]).args(&[key("key", 0)]), row("help", 2, "generic", object_help).flags(&[Flag::Loading, Flag::Stale]).acl(&[Category::Keyspace]).docs("Returns helpful text about the different subcommands.", "6.2.0").complexity("O(1)"), row("idletime", 3, "generic", object_idletime).flags(&[Flag::Readonly]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 2, last: 0, step: 1, notes: None }]).docs("Returns the time since the last access to a Redis object.", "2.2.3").complexity("O(1)").tips(&["nondeterministic_output"]).args(&[key("key", 0)]), row("refcount", 3, "generic", object_refcount).flags(&[Flag::Readonly]).acl(&[Category::Keyspace]).keys(&[KeySpec { flags: &["RO"], first: 2, last: 0, step: 1, notes: None }]).docs("Returns the reference count of a value of a key.", "2.2.3").complexity("O(1)").tips(&["nondeterministic_output"]).args(&[key("key", 0)])]).docs("A container for object introspection commands.", "2.2.3").complexity("Depends on subcommand."),
-row("dbsize", 1, "server", dbsize).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::Keyspace]).docs("Returns the number of keys in the database.", "1.0.0").complexity("O(1)").tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
-row("flushdb", -1, "server", flushdb).flags(&[Flag::Write]).acl(&[Category::Keyspace, Category::Dangerous]).docs("Remove all keys from the current database.", "1.0.0").complexity("O(N) where N is the number of keys in the selected database").history(&[("4.0.0", "Added the `ASYNC` flushing mode modifier."), ("6.2.0", "Added the `SYNC` flushing mode modifier.")]).tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).args(&[one_of("flush-type", &[token("async", "ASYNC").since("4.0.0"), token("sync", "SYNC").since("6.2.0")]).optional()]),
-row("flushall", -1, "server", flushall).flags(&[Flag::Write]).acl(&[Category::Keyspace, Category::Dangerous]).docs("Removes all keys from all databases.", "1.0.0").complexity("O(N) where N is the total number of keys in all databases").history(&[("4.0.0", "Added the `ASYNC` flushing mode modifier."), ("6.2.0", "Added the `SYNC` flushing mode modifier.")]).tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).args(&[one_of("flush-type", &[token("async", "ASYNC").since("4.0.0"), token("sync", "SYNC").since("6.2.0")]).optional()]),
-row("swapdb", 3, "server", swapdb).flags(&[Flag::Write, Flag::Fast]).acl(&[Category::Keyspace, Category::Dangerous]).docs("Swaps two Redis databases.", "4.0.0").complexity("O(N) where N is the count of clients watching or blocking on keys from both databases.").args(&[arg("index1", ArgKind::Integer), arg("index2", ArgKind::Integer)]),
+    row("del", -2, "generic", del)
+        .flags(&[Flag::Write])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, -1, 1, &["RM", "delete"])])
+        .docs("Deletes one or more keys.", "1.0.0")
+        .complexity("O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1).")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .args(&[key("key", 0).multiple()]),
+    row("unlink", -2, "generic", unlink)
+        .flags(&[Flag::Write, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, -1, 1, &["RM", "delete"])])
+        .docs("Asynchronously deletes one or more keys.", "4.0.0")
+        .complexity("O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of.")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .args(&[key("key", 0).multiple()]),
+    row("exists", -2, "generic", exists)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, -1, 1, &["RO"])])
+        .docs("Determines whether one or more keys exist.", "1.0.0")
+        .complexity("O(N) where N is the number of keys to check.")
+        .history(&[("3.0.3", "Accepts multiple `key` arguments.")])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .args(&[key("key", 0).multiple()]),
+    row("type", 2, "generic", type_of)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, 0, 1, &["RO"])])
+        .docs("Determines the type of value stored at a key.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0)]),
+    row("rename", 3, "generic", rename)
+        .flags(&[Flag::Write])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "delete"]), keys_at(2, 0, 1, &["OW", "update"])])
+        .docs("Renames a key and overwrites the destination.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0), key("newkey", 1)]),
+    row("renamenx", 3, "generic", renamenx)
+        .flags(&[Flag::Write, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "delete"]), keys_at(2, 0, 1, &["OW", "insert"])])
+        .docs("Renames a key only when the target key name doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .history(&[
+            ("3.2.0", "The command no longer returns an error when source and destination names are the same."),
+        ])
+        .args(&[key("key", 0), key("newkey", 1)]),
+    row("copy", -3, "generic", copy)
+        .databases(COPY_DATABASES)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"]), keys_at(2, 0, 1, &["OW", "update"])])
+        .docs("Copies the value of a key to a new key.", "6.2.0")
+        .complexity("O(N) worst case for collections, where N is the number of nested items. O(1) for string values.")
+        .args(&[
+            key("source", 0),
+            key("destination", 1),
+            arg("destination-db", ArgKind::Integer).token("DB").optional(),
+            token("replace", "REPLACE").optional(),
+        ]),
+    row("move", 3, "generic", move_key)
+        .databases(MOVE_DATABASES)
+        .flags(&[Flag::Write, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Moves a key to another database.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0), arg("db", ArgKind::Integer)]),
+    row("touch", -2, "generic", touch)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .keys(&[keys_at(1, -1, 1, &["RO"])])
+        .docs("Returns the number of existing keys out of those specified after updating the time they were last accessed.", "3.2.1")
+        .complexity("O(N) where N is the number of keys that will be touched.")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .args(&[key("key", 0).multiple()]),
+    row("randomkey", 1, "generic", randomkey)
+        .flags(&[Flag::Readonly, Flag::TouchesArbitraryKeys])
+        .acl(&[Category::Keyspace])
+        .docs("Returns a random key name from the database.", "1.0.0")
+        .complexity("O(1)")
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
+    row("keys", 2, "generic", keys)
+        .flags(&[Flag::Readonly])
+        .acl(&[Category::Keyspace, Category::Dangerous])
+        .docs("Returns all key names that match a pattern.", "1.0.0")
+        .complexity("O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.")
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .args(&[arg("pattern", ArgKind::Pattern)]),
+    row("scan", -2, "generic", scan)
+        .flags(&[Flag::Readonly, Flag::TouchesArbitraryKeys])
+        .acl(&[Category::Keyspace])
+        .docs("Iterates over the key names in the database.", "2.8.0")
+        .complexity("O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.")
+        .history(&[("6.0.0", "Added the `TYPE` subcommand.")])
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
+        .args(&[
+            arg("cursor", ArgKind::Integer),
+            arg("pattern", ArgKind::Pattern).token("MATCH").optional(),
+            arg("count", ArgKind::Integer).token("COUNT").optional(),
+            arg("type", ArgKind::String).token("TYPE").since("6.0.0").optional(),
+        ]),
+    container("object", -2, "generic", &[
+        row("encoding", 3, "generic", object_encoding)
+            .flags(&[Flag::Readonly])
+            .acl(&[Category::Keyspace])
+            .keys(&[keys_at(2, 0, 1, &["RO"])])
+            .docs("Returns the internal encoding of a Redis object.", "2.2.3")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"])
+            .args(&[key("key", 0)]),
+        row("freq", 3, "generic", object_freq)
+            .flags(&[Flag::Readonly])
+            .acl(&[Category::Keyspace])
+            .keys(&[keys_at(2, 0, 1, &["RO"])])
+            .docs("Returns the logarithmic access frequency counter of a Redis object.", "4.0.0")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"])
+            .args(&[key("key", 0)]),
+        row("help", 2, "generic", object_help)
+            .flags(&[Flag::Loading, Flag::Stale])
+            .acl(&[Category::Keyspace])
+            .docs("Returns helpful text about the different subcommands.", "6.2.0")
+            .complexity("O(1)"),
+        row("idletime", 3, "generic", object_idletime)
+            .flags(&[Flag::Readonly])
+            .acl(&[Category::Keyspace])
+            .keys(&[keys_at(2, 0, 1, &["RO"])])
+            .docs("Returns the time since the last access to a Redis object.", "2.2.3")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"])
+            .args(&[key("key", 0)]),
+        row("refcount", 3, "generic", object_refcount)
+            .flags(&[Flag::Readonly])
+            .acl(&[Category::Keyspace])
+            .keys(&[keys_at(2, 0, 1, &["RO"])])
+            .docs("Returns the reference count of a value of a key.", "2.2.3")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"])
+            .args(&[key("key", 0)]),
+    ])
+        .docs("A container for object introspection commands.", "2.2.3")
+        .complexity("Depends on subcommand."),
+    row("dbsize", 1, "server", dbsize)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::Keyspace])
+        .docs("Returns the number of keys in the database.", "1.0.0")
+        .complexity("O(1)")
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
+    row("flushdb", -1, "server", flushdb)
+        .flags(&[Flag::Write])
+        .acl(&[Category::Keyspace, Category::Dangerous])
+        .docs("Remove all keys from the current database.", "1.0.0")
+        .complexity("O(N) where N is the number of keys in the selected database")
+        .history(&[
+            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .args(&[
+            one_of("flush-type", &[token("async", "ASYNC").since("4.0.0"), token("sync", "SYNC").since("6.2.0")]).optional(),
+        ]),
+    row("flushall", -1, "server", flushall)
+        .flags(&[Flag::Write])
+        .acl(&[Category::Keyspace, Category::Dangerous])
+        .docs("Removes all keys from all databases.", "1.0.0")
+        .complexity("O(N) where N is the total number of keys in all databases")
+        .history(&[
+            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .args(&[
+            one_of("flush-type", &[token("async", "ASYNC").since("4.0.0"), token("sync", "SYNC").since("6.2.0")]).optional(),
+        ]),
+    row("swapdb", 3, "server", swapdb)
+        .flags(&[Flag::Write, Flag::Fast])
+        .acl(&[Category::Keyspace, Category::Dangerous])
+        .docs("Swaps two Redis databases.", "4.0.0")
+        .complexity("O(N) where N is the count of clients watching or blocking on keys from both databases.")
+        .args(&[arg("index1", ArgKind::Integer), arg("index2", ArgKind::Integer)]),
 ];

@@ -1,7 +1,7 @@
 //! MEMORY.
 
 use super::parse::{int, is};
-use super::row::{ArgKind, Flag, KeySpec, Row, arg, container, key, row};
+use super::row::{ArgKind, Flag, Row, arg, container, key, keys_at, row};
 use super::{Answer, Ctx, DONE, Error, Services};
 use crate::keyspace::Lookup;
 use crate::memory::usage::{self, AllocatorStats};
@@ -255,7 +255,7 @@ pub const ROWS: &[Row] = &[container(
             .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
         row("usage", -3, "server", memory_usage)
             .flags(&[Flag::Readonly])
-            .keys(&[KeySpec { flags: &["RO"], first: 2, last: 0, step: 1, notes: None }])
+            .keys(&[keys_at(2, 0, 1, &["RO"])])
             .docs("Estimates the memory usage of a key.", "4.0.0")
             .complexity("O(N) where N is the number of samples.")
             .args(&[key("key", 0), arg("count", ArgKind::Integer).token("SAMPLES").optional()]),

@@ -1,6 +1,6 @@
 //! Pub/sub.
 
-use super::row::{ArgKind, Flag, KeySpec, Row, arg, container, row};
+use super::row::{ArgKind, Flag, Row, arg, container, keys_at, row};
 use super::{Answer, Ctx, DONE, Step};
 use crate::client::{Flags, Subscriptions};
 use crate::pubsub::Kind;
@@ -203,13 +203,79 @@ fn pubsub_help(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-row("psubscribe", -2, "pubsub", psubscribe).flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale]).docs("Listens for messages published to channels that match one or more patterns.", "2.0.0").complexity("O(N) where N is the number of patterns to subscribe to.").args(&[arg("pattern", ArgKind::Pattern).multiple()]),
-row("publish", 3, "pubsub", publish).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale, Flag::Fast, Flag::MayReplicate]).docs("Posts a message to a channel.", "2.0.0").complexity("O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of subscribed patterns (by any client).").args(&[arg("channel", ArgKind::String), arg("message", ArgKind::String)]),
-container("pubsub", -2, "pubsub", &[row("channels", -2, "pubsub", pubsub_channels).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale]).docs("Returns the active channels.", "2.8.0").complexity("O(N) where N is the number of active channels, and assuming constant time pattern matching (relatively short channels and patterns)").args(&[arg("pattern", ArgKind::Pattern).optional()]), row("help", 2, "pubsub", pubsub_help).flags(&[Flag::Loading, Flag::Stale]).docs("Returns helpful text about the different subcommands.", "6.2.0").complexity("O(1)"), row("numpat", 2, "pubsub", pubsub_numpat).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale]).docs("Returns a count of unique pattern subscriptions.", "2.8.0").complexity("O(1)"), row("numsub", -2, "pubsub", pubsub_numsub).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale]).docs("Returns a count of subscribers to channels.", "2.8.0").complexity("O(N) for the NUMSUB subcommand, where N is the number of requested channels").args(&[arg("channel", ArgKind::String).optional().multiple()]), row("shardchannels", -2, "pubsub", pubsub_shardchannels).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale]).docs("Returns the active shard channels.", "7.0.0").complexity("O(N) where N is the number of active shard channels, and assuming constant time pattern matching (relatively short shard channels).").args(&[arg("pattern", ArgKind::Pattern).optional()]), row("shardnumsub", -2, "pubsub", pubsub_shardnumsub).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale]).docs("Returns the count of subscribers of shard channels.", "7.0.0").complexity("O(N) for the SHARDNUMSUB subcommand, where N is the number of requested shard channels").args(&[arg("shardchannel", ArgKind::String).optional().multiple()])]).docs("A container for Pub/Sub commands.", "2.8.0").complexity("Depends on subcommand."),
-row("punsubscribe", -1, "pubsub", punsubscribe).flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale]).docs("Stops listening to messages published to channels that match one or more patterns.", "2.0.0").complexity("O(N) where N is the number of patterns to unsubscribe.").args(&[arg("pattern", ArgKind::Pattern).optional().multiple()]),
-row("spublish", 3, "pubsub", spublish).flags(&[Flag::PubSub, Flag::Loading, Flag::Stale, Flag::Fast, Flag::MayReplicate]).keys(&[KeySpec { flags: &["not_key"], first: 1, last: 0, step: 1, notes: None }]).docs("Post a message to a shard channel", "7.0.0").complexity("O(N) where N is the number of clients subscribed to the receiving shard channel.").args(&[arg("shardchannel", ArgKind::String), arg("message", ArgKind::String)]),
-row("ssubscribe", -2, "pubsub", ssubscribe).flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale]).keys(&[KeySpec { flags: &["not_key"], first: 1, last: -1, step: 1, notes: None }]).docs("Listens for messages published to shard channels.", "7.0.0").complexity("O(N) where N is the number of shard channels to subscribe to.").args(&[arg("shardchannel", ArgKind::String).multiple()]),
-row("subscribe", -2, "pubsub", subscribe).flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale]).docs("Listens for messages published to channels.", "2.0.0").complexity("O(N) where N is the number of channels to subscribe to.").args(&[arg("channel", ArgKind::String).multiple()]),
-row("sunsubscribe", -1, "pubsub", sunsubscribe).flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale]).keys(&[KeySpec { flags: &["not_key"], first: 1, last: -1, step: 1, notes: None }]).docs("Stops listening to messages posted to shard channels.", "7.0.0").complexity("O(N) where N is the number of shard channels to unsubscribe.").args(&[arg("shardchannel", ArgKind::String).optional().multiple()]),
-row("unsubscribe", -1, "pubsub", unsubscribe).flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale]).docs("Stops listening to messages posted to channels.", "2.0.0").complexity("O(N) where N is the number of channels to unsubscribe.").args(&[arg("channel", ArgKind::String).optional().multiple()]),
+    row("psubscribe", -2, "pubsub", psubscribe)
+        .flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .docs("Listens for messages published to channels that match one or more patterns.", "2.0.0")
+        .complexity("O(N) where N is the number of patterns to subscribe to.")
+        .args(&[arg("pattern", ArgKind::Pattern).multiple()]),
+    row("publish", 3, "pubsub", publish)
+        .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale, Flag::Fast, Flag::MayReplicate])
+        .docs("Posts a message to a channel.", "2.0.0")
+        .complexity("O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of subscribed patterns (by any client).")
+        .args(&[arg("channel", ArgKind::String), arg("message", ArgKind::String)]),
+    container("pubsub", -2, "pubsub", &[
+        row("channels", -2, "pubsub", pubsub_channels)
+            .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale])
+            .docs("Returns the active channels.", "2.8.0")
+            .complexity("O(N) where N is the number of active channels, and assuming constant time pattern matching (relatively short channels and patterns)")
+            .args(&[arg("pattern", ArgKind::Pattern).optional()]),
+        row("help", 2, "pubsub", pubsub_help)
+            .flags(&[Flag::Loading, Flag::Stale])
+            .docs("Returns helpful text about the different subcommands.", "6.2.0")
+            .complexity("O(1)"),
+        row("numpat", 2, "pubsub", pubsub_numpat)
+            .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale])
+            .docs("Returns a count of unique pattern subscriptions.", "2.8.0")
+            .complexity("O(1)"),
+        row("numsub", -2, "pubsub", pubsub_numsub)
+            .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale])
+            .docs("Returns a count of subscribers to channels.", "2.8.0")
+            .complexity("O(N) for the NUMSUB subcommand, where N is the number of requested channels")
+            .args(&[arg("channel", ArgKind::String).optional().multiple()]),
+        row("shardchannels", -2, "pubsub", pubsub_shardchannels)
+            .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale])
+            .docs("Returns the active shard channels.", "7.0.0")
+            .complexity("O(N) where N is the number of active shard channels, and assuming constant time pattern matching (relatively short shard channels).")
+            .args(&[arg("pattern", ArgKind::Pattern).optional()]),
+        row("shardnumsub", -2, "pubsub", pubsub_shardnumsub)
+            .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale])
+            .docs("Returns the count of subscribers of shard channels.", "7.0.0")
+            .complexity("O(N) for the SHARDNUMSUB subcommand, where N is the number of requested shard channels")
+            .args(&[arg("shardchannel", ArgKind::String).optional().multiple()]),
+    ])
+        .docs("A container for Pub/Sub commands.", "2.8.0")
+        .complexity("Depends on subcommand."),
+    row("punsubscribe", -1, "pubsub", punsubscribe)
+        .flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .docs("Stops listening to messages published to channels that match one or more patterns.", "2.0.0")
+        .complexity("O(N) where N is the number of patterns to unsubscribe.")
+        .args(&[arg("pattern", ArgKind::Pattern).optional().multiple()]),
+    row("spublish", 3, "pubsub", spublish)
+        .flags(&[Flag::PubSub, Flag::Loading, Flag::Stale, Flag::Fast, Flag::MayReplicate])
+        .keys(&[keys_at(1, 0, 1, &["not_key"])])
+        .docs("Post a message to a shard channel", "7.0.0")
+        .complexity("O(N) where N is the number of clients subscribed to the receiving shard channel.")
+        .args(&[arg("shardchannel", ArgKind::String), arg("message", ArgKind::String)]),
+    row("ssubscribe", -2, "pubsub", ssubscribe)
+        .flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .keys(&[keys_at(1, -1, 1, &["not_key"])])
+        .docs("Listens for messages published to shard channels.", "7.0.0")
+        .complexity("O(N) where N is the number of shard channels to subscribe to.")
+        .args(&[arg("shardchannel", ArgKind::String).multiple()]),
+    row("subscribe", -2, "pubsub", subscribe)
+        .flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .docs("Listens for messages published to channels.", "2.0.0")
+        .complexity("O(N) where N is the number of channels to subscribe to.")
+        .args(&[arg("channel", ArgKind::String).multiple()]),
+    row("sunsubscribe", -1, "pubsub", sunsubscribe)
+        .flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .keys(&[keys_at(1, -1, 1, &["not_key"])])
+        .docs("Stops listening to messages posted to shard channels.", "7.0.0")
+        .complexity("O(N) where N is the number of shard channels to unsubscribe.")
+        .args(&[arg("shardchannel", ArgKind::String).optional().multiple()]),
+    row("unsubscribe", -1, "pubsub", unsubscribe)
+        .flags(&[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .docs("Stops listening to messages posted to channels.", "2.0.0")
+        .complexity("O(N) where N is the number of channels to unsubscribe.")
+        .args(&[arg("channel", ArgKind::String).optional().multiple()]),
 ];

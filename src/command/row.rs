@@ -130,7 +130,17 @@ pub struct KeySpec {
     pub notes: Option<&'static str>,
 }
 
+/// Keys from `first` to `last`, each `step`-th.
+pub const fn keys_at(first: usize, last: i32, step: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, first, last, step, notes: None }
+}
+
 impl KeySpec {
+    /// With a remark.
+    pub const fn notes(self, notes: &'static str) -> KeySpec {
+        KeySpec { notes: Some(notes), ..self }
+    }
+
     /// The keys' indices for a request of `len` arguments.
     pub fn indices(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
         let last = if self.last >= 0 {

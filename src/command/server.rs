@@ -63,8 +63,34 @@ fn lolwut(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-row("lolwut", -1, "server", lolwut).flags(&[Flag::Readonly, Flag::Fast]).docs("Displays computer art and the Redis version", "5.0.0").args(&[arg("version", ArgKind::Integer).token("VERSION").optional()]),
-row("monitor", 1, "server", monitor).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale]).docs("Listens for all requests received by the server in real-time.", "1.0.0"),
-row("shutdown", -1, "server", shutdown).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::NoMulti, Flag::AllowBusy]).docs("Synchronously saves the database(s) to disk and shuts down the Redis server.", "1.0.0").complexity("O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)").history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]).args(&[one_of("save-selector", &[token("nosave", "NOSAVE"), token("save", "SAVE")]).optional(), token("now", "NOW").since("7.0.0").optional(), token("force", "FORCE").since("7.0.0").optional(), token("abort", "ABORT").since("7.0.0").optional()]),
-row("time", 1, "server", time).flags(&[Flag::Loading, Flag::Stale, Flag::Fast]).docs("Returns the server time.", "2.6.0").complexity("O(1)").tips(&["nondeterministic_output"]),
+    row("lolwut", -1, "server", lolwut)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .docs("Displays computer art and the Redis version", "5.0.0")
+        .args(&[arg("version", ArgKind::Integer).token("VERSION").optional()]),
+    row("monitor", 1, "server", monitor)
+        .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .docs("Listens for all requests received by the server in real-time.", "1.0.0"),
+    row("shutdown", -1, "server", shutdown)
+        .flags(&[
+            Flag::Admin,
+            Flag::NoScript,
+            Flag::Loading,
+            Flag::Stale,
+            Flag::NoMulti,
+            Flag::AllowBusy,
+        ])
+        .docs("Synchronously saves the database(s) to disk and shuts down the Redis server.", "1.0.0")
+        .complexity("O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)")
+        .history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")])
+        .args(&[
+            one_of("save-selector", &[token("nosave", "NOSAVE"), token("save", "SAVE")]).optional(),
+            token("now", "NOW").since("7.0.0").optional(),
+            token("force", "FORCE").since("7.0.0").optional(),
+            token("abort", "ABORT").since("7.0.0").optional(),
+        ]),
+    row("time", 1, "server", time)
+        .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
+        .docs("Returns the server time.", "2.6.0")
+        .complexity("O(1)")
+        .tips(&["nondeterministic_output"]),
 ];

@@ -1,7 +1,7 @@
 //! Strings.
 
 use super::parse::{int, is};
-use super::row::{ArgKind, Category, Flag, KeySpec, Row, arg, block, key, one_of, row, token};
+use super::row::{ArgKind, Category, Flag, Row, arg, block, key, keys_at, one_of, row, token};
 use super::set::{getex, psetex, set, setex, setnx};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
@@ -323,26 +323,208 @@ fn lcs(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-row("append", 3, "string", append).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "insert"], first: 1, last: 0, step: 1, notes: None }]).docs("Appends a string to the value of a key. Creates the key if it doesn't exist.", "2.0.0").complexity("O(1). The amortized time complexity is O(1) assuming the appended value is small and the already present value is of any size, since the dynamic string library used by Redis will double the free space available on every reallocation.").args(&[key("key", 0), arg("value", ArgKind::String)]),
-row("decr", 2, "string", decr).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.", "1.0.0").complexity("O(1)").args(&[key("key", 0)]),
-row("decrby", 3, "string", decrby).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.", "1.0.0").complexity("O(1)").args(&[key("key", 0), arg("decrement", ArgKind::Integer)]),
-row("get", 2, "string", get).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }]).docs("Returns the string value of a key.", "1.0.0").complexity("O(1)").args(&[key("key", 0)]),
-row("getdel", 2, "string", getdel).flags(&[Flag::Write, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "delete"], first: 1, last: 0, step: 1, notes: None }]).docs("Returns the string value of a key after deleting the key.", "6.2.0").complexity("O(1)").args(&[key("key", 0)]),
-row("getex", -2, "string", getex).flags(&[Flag::Write, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: Some("RW and UPDATE because it changes the TTL") }]).docs("Returns the string value of a key after setting its expiration time.", "6.2.0").complexity("O(1)").args(&[key("key", 0), one_of("expiration", &[arg("seconds", ArgKind::Integer).token("EX"), arg("milliseconds", ArgKind::Integer).token("PX"), arg("unix-time-seconds", ArgKind::UnixTime).token("EXAT"), arg("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"), token("persist", "PERSIST")]).optional()]),
-row("getrange", 4, "string", getrange).flags(&[Flag::Readonly]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }]).docs("Returns a substring of the string stored at a key.", "2.4.0").complexity("O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.").args(&[key("key", 0), arg("start", ArgKind::Integer), arg("end", ArgKind::Integer)]),
-row("getset", 3, "string", getset).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Returns the previous string value of a key after setting it to a new value.", "1.0.0").complexity("O(1)").doc_flags(&["deprecated"]).deprecated("6.2.0", Some("`SET` with the `!GET` argument")).args(&[key("key", 0), arg("value", ArgKind::String)]),
-row("incr", 2, "string", incr).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.", "1.0.0").complexity("O(1)").args(&[key("key", 0)]),
-row("incrby", 3, "string", incrby).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.", "1.0.0").complexity("O(1)").args(&[key("key", 0), arg("increment", ArgKind::Integer)]),
-row("incrbyfloat", 3, "string", incrbyfloat).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.", "2.6.0").complexity("O(1)").args(&[key("key", 0), arg("increment", ArgKind::Double)]),
-row("lcs", -3, "string", lcs).flags(&[Flag::Readonly]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 1, step: 1, notes: None }]).docs("Finds the longest common substring.", "7.0.0").complexity("O(N*M) where N and M are the lengths of s1 and s2, respectively").args(&[key("key1", 0), key("key2", 0), token("len", "LEN").optional(), token("idx", "IDX").optional(), arg("min-match-len", ArgKind::Integer).token("MINMATCHLEN").optional(), token("withmatchlen", "WITHMATCHLEN").optional()]),
-row("mget", -2, "string", mget).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: -1, step: 1, notes: None }]).docs("Atomically returns the string values of one or more keys.", "1.0.0").complexity("O(N) where N is the number of keys to retrieve.").tips(&["request_policy:multi_shard"]).args(&[key("key", 0).multiple()]),
-row("mset", -3, "string", mset).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::String]).keys(&[KeySpec { flags: &["OW", "update"], first: 1, last: -1, step: 2, notes: None }]).docs("Atomically creates or modifies the string values of one or more keys.", "1.0.1").complexity("O(N) where N is the number of keys to set.").tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]).args(&[block("data", &[key("key", 0), arg("value", ArgKind::String)]).multiple()]),
-row("msetnx", -3, "string", msetnx).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::String]).keys(&[KeySpec { flags: &["OW", "insert"], first: 1, last: -1, step: 2, notes: None }]).docs("Atomically modifies the string values of one or more keys only when all keys don't exist.", "1.0.1").complexity("O(N) where N is the number of keys to set.").args(&[block("data", &[key("key", 0), arg("value", ArgKind::String)]).multiple()]),
-row("psetex", 4, "string", psetex).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::String]).keys(&[KeySpec { flags: &["OW", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.", "2.6.0").complexity("O(1)").doc_flags(&["deprecated"]).deprecated("2.6.12", Some("`SET` with the `PX` argument")).args(&[key("key", 0), arg("milliseconds", ArgKind::Integer), arg("value", ArgKind::String)]),
-row("set", -3, "string", set).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "access", "update", "variable_flags"], first: 1, last: 0, step: 1, notes: Some("RW and ACCESS due to the optional `GET` argument") }]).docs("Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.", "1.0.0").complexity("O(1)").history(&[("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."), ("6.0.0", "Added the `KEEPTTL` option."), ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."), ("7.0.0", "Allowed the `NX` and `GET` options to be used together.")]).args(&[key("key", 0), arg("value", ArgKind::String), one_of("condition", &[token("nx", "NX"), token("xx", "XX")]).since("2.6.12").optional(), token("get", "GET").since("6.2.0").optional(), one_of("expiration", &[arg("seconds", ArgKind::Integer).token("EX").since("2.6.12"), arg("milliseconds", ArgKind::Integer).token("PX").since("2.6.12"), arg("unix-time-seconds", ArgKind::UnixTime).token("EXAT").since("6.2.0"), arg("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT").since("6.2.0"), token("keepttl", "KEEPTTL").since("6.0.0")]).optional()]),
-row("setex", 4, "string", setex).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::String]).keys(&[KeySpec { flags: &["OW", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Sets the string value and expiration time of a key. Creates the key if it doesn't exist.", "2.0.0").complexity("O(1)").doc_flags(&["deprecated"]).deprecated("2.6.12", Some("`SET` with the `EX` argument")).args(&[key("key", 0), arg("seconds", ArgKind::Integer), arg("value", ArgKind::String)]),
-row("setnx", 3, "string", setnx).flags(&[Flag::Write, Flag::DenyOom, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["OW", "insert"], first: 1, last: 0, step: 1, notes: None }]).docs("Set the string value of a key only when the key doesn't exist.", "1.0.0").complexity("O(1)").doc_flags(&["deprecated"]).deprecated("2.6.12", Some("`SET` with the `NX` argument")).args(&[key("key", 0), arg("value", ArgKind::String)]),
-row("setrange", 4, "string", setrange).flags(&[Flag::Write, Flag::DenyOom]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RW", "update"], first: 1, last: 0, step: 1, notes: None }]).docs("Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.", "2.2.0").complexity("O(1), not counting the time taken to copy the new string in place. Usually, this string is very small so the amortized complexity is O(1). Otherwise, complexity is O(M) with M being the length of the value argument.").args(&[key("key", 0), arg("offset", ArgKind::Integer), arg("value", ArgKind::String)]),
-row("strlen", 2, "string", strlen).flags(&[Flag::Readonly, Flag::Fast]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RO"], first: 1, last: 0, step: 1, notes: None }]).docs("Returns the length of a string value.", "2.2.0").complexity("O(1)").args(&[key("key", 0)]),
-row("substr", 4, "string", substr).flags(&[Flag::Readonly]).acl(&[Category::String]).keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 0, step: 1, notes: None }]).docs("Returns a substring from a string value.", "1.0.0").complexity("O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.").doc_flags(&["deprecated"]).deprecated("2.0.0", Some("`GETRANGE`")).args(&[key("key", 0), arg("start", ArgKind::Integer), arg("end", ArgKind::Integer)]),
+    row("append", 3, "string", append)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "insert"])])
+        .docs("Appends a string to the value of a key. Creates the key if it doesn't exist.", "2.0.0")
+        .complexity("O(1). The amortized time complexity is O(1) assuming the appended value is small and the already present value is of any size, since the dynamic string library used by Redis will double the free space available on every reallocation.")
+        .args(&[key("key", 0), arg("value", ArgKind::String)]),
+    row("decr", 2, "string", decr)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0)]),
+    row("decrby", 3, "string", decrby)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0), arg("decrement", ArgKind::Integer)]),
+    row("get", 2, "string", get)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
+        .docs("Returns the string value of a key.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0)]),
+    row("getdel", 2, "string", getdel)
+        .flags(&[Flag::Write, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "delete"])])
+        .docs("Returns the string value of a key after deleting the key.", "6.2.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0)]),
+    row("getex", -2, "string", getex)
+        .flags(&[Flag::Write, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[
+            keys_at(1, 0, 1, &["RW", "access", "update"]).notes("RW and UPDATE because it changes the TTL"),
+        ])
+        .docs("Returns the string value of a key after setting its expiration time.", "6.2.0")
+        .complexity("O(1)")
+        .args(&[
+            key("key", 0),
+            one_of("expiration", &[
+                arg("seconds", ArgKind::Integer).token("EX"),
+                arg("milliseconds", ArgKind::Integer).token("PX"),
+                arg("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
+                arg("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
+                token("persist", "PERSIST"),
+            ]).optional(),
+        ]),
+    row("getrange", 4, "string", getrange)
+        .flags(&[Flag::Readonly])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
+        .docs("Returns a substring of the string stored at a key.", "2.4.0")
+        .complexity("O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.")
+        .args(&[key("key", 0), arg("start", ArgKind::Integer), arg("end", ArgKind::Integer)]),
+    row("getset", 3, "string", getset)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Returns the previous string value of a key after setting it to a new value.", "1.0.0")
+        .complexity("O(1)")
+        .doc_flags(&["deprecated"])
+        .deprecated("6.2.0", Some("`SET` with the `!GET` argument"))
+        .args(&[key("key", 0), arg("value", ArgKind::String)]),
+    row("incr", 2, "string", incr)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0)]),
+    row("incrby", 3, "string", incrby)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0), arg("increment", ArgKind::Integer)]),
+    row("incrbyfloat", 3, "string", incrbyfloat)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
+        .docs("Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.", "2.6.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0), arg("increment", ArgKind::Double)]),
+    row("lcs", -3, "string", lcs)
+        .flags(&[Flag::Readonly])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 1, 1, &["RO", "access"])])
+        .docs("Finds the longest common substring.", "7.0.0")
+        .complexity("O(N*M) where N and M are the lengths of s1 and s2, respectively")
+        .args(&[
+            key("key1", 0),
+            key("key2", 0),
+            token("len", "LEN").optional(),
+            token("idx", "IDX").optional(),
+            arg("min-match-len", ArgKind::Integer).token("MINMATCHLEN").optional(),
+            token("withmatchlen", "WITHMATCHLEN").optional(),
+        ]),
+    row("mget", -2, "string", mget)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, -1, 1, &["RO", "access"])])
+        .docs("Atomically returns the string values of one or more keys.", "1.0.0")
+        .complexity("O(N) where N is the number of keys to retrieve.")
+        .tips(&["request_policy:multi_shard"])
+        .args(&[key("key", 0).multiple()]),
+    row("mset", -3, "string", mset)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, -1, 2, &["OW", "update"])])
+        .docs("Atomically creates or modifies the string values of one or more keys.", "1.0.1")
+        .complexity("O(N) where N is the number of keys to set.")
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
+        .args(&[block("data", &[key("key", 0), arg("value", ArgKind::String)]).multiple()]),
+    row("msetnx", -3, "string", msetnx)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, -1, 2, &["OW", "insert"])])
+        .docs("Atomically modifies the string values of one or more keys only when all keys don't exist.", "1.0.1")
+        .complexity("O(N) where N is the number of keys to set.")
+        .args(&[block("data", &[key("key", 0), arg("value", ArgKind::String)]).multiple()]),
+    row("psetex", 4, "string", psetex)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["OW", "update"])])
+        .docs("Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.", "2.6.0")
+        .complexity("O(1)")
+        .doc_flags(&["deprecated"])
+        .deprecated("2.6.12", Some("`SET` with the `PX` argument"))
+        .args(&[key("key", 0), arg("milliseconds", ArgKind::Integer), arg("value", ArgKind::String)]),
+    row("set", -3, "string", set)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::String])
+        .keys(&[
+            keys_at(1, 0, 1, &["RW", "access", "update", "variable_flags"]).notes("RW and ACCESS due to the optional `GET` argument"),
+        ])
+        .docs("Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .history(&[
+            ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
+            ("6.0.0", "Added the `KEEPTTL` option."),
+            ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
+            ("7.0.0", "Allowed the `NX` and `GET` options to be used together."),
+        ])
+        .args(&[
+            key("key", 0),
+            arg("value", ArgKind::String),
+            one_of("condition", &[token("nx", "NX"), token("xx", "XX")]).since("2.6.12").optional(),
+            token("get", "GET").since("6.2.0").optional(),
+            one_of("expiration", &[
+                arg("seconds", ArgKind::Integer).token("EX").since("2.6.12"),
+                arg("milliseconds", ArgKind::Integer).token("PX").since("2.6.12"),
+                arg("unix-time-seconds", ArgKind::UnixTime).token("EXAT").since("6.2.0"),
+                arg("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT").since("6.2.0"),
+                token("keepttl", "KEEPTTL").since("6.0.0"),
+            ]).optional(),
+        ]),
+    row("setex", 4, "string", setex)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["OW", "update"])])
+        .docs("Sets the string value and expiration time of a key. Creates the key if it doesn't exist.", "2.0.0")
+        .complexity("O(1)")
+        .doc_flags(&["deprecated"])
+        .deprecated("2.6.12", Some("`SET` with the `EX` argument"))
+        .args(&[key("key", 0), arg("seconds", ArgKind::Integer), arg("value", ArgKind::String)]),
+    row("setnx", 3, "string", setnx)
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["OW", "insert"])])
+        .docs("Set the string value of a key only when the key doesn't exist.", "1.0.0")
+        .complexity("O(1)")
+        .doc_flags(&["deprecated"])
+        .deprecated("2.6.12", Some("`SET` with the `NX` argument"))
+        .args(&[key("key", 0), arg("value", ArgKind::String)]),
+    row("setrange", 4, "string", setrange)
+        .flags(&[Flag::Write, Flag::DenyOom])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
+        .docs("Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.", "2.2.0")
+        .complexity("O(1), not counting the time taken to copy the new string in place. Usually, this string is very small so the amortized complexity is O(1). Otherwise, complexity is O(M) with M being the length of the value argument.")
+        .args(&[key("key", 0), arg("offset", ArgKind::Integer), arg("value", ArgKind::String)]),
+    row("strlen", 2, "string", strlen)
+        .flags(&[Flag::Readonly, Flag::Fast])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RO"])])
+        .docs("Returns the length of a string value.", "2.2.0")
+        .complexity("O(1)")
+        .args(&[key("key", 0)]),
+    row("substr", 4, "string", substr)
+        .flags(&[Flag::Readonly])
+        .acl(&[Category::String])
+        .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
+        .docs("Returns a substring from a string value.", "1.0.0")
+        .complexity("O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.")
+        .doc_flags(&["deprecated"])
+        .deprecated("2.0.0", Some("`GETRANGE`"))
+        .args(&[key("key", 0), arg("start", ArgKind::Integer), arg("end", ArgKind::Integer)]),
 ];
