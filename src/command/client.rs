@@ -402,6 +402,7 @@ pub const ROWS: &[Row] = &[
                 ("3.2.0", "Added `master` type in for `TYPE` option."),
                 ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."),
                 ("6.2.0", "`LADDR` option."),
+                ("7.4.0", "`MAXAGE` option."),
             ])
             .args(&[
                 one_of("filter", &[
@@ -409,16 +410,17 @@ pub const ROWS: &[Row] = &[
                     one_of("new-format", &[
                         arg("client-id", ArgKind::Integer).token("ID").since("2.8.12").optional(),
                         one_of("client-type", &[
-                            token("normal", "normal"),
-                            token("master", "master").since("3.2.0"),
-                            token("slave", "slave"),
-                            token("replica", "replica").since("5.0.0"),
-                            token("pubsub", "pubsub"),
+                            token("normal", "NORMAL"),
+                            token("master", "MASTER").since("3.2.0"),
+                            token("slave", "SLAVE"),
+                            token("replica", "REPLICA").since("5.0.0"),
+                            token("pubsub", "PUBSUB"),
                         ]).token("TYPE").since("2.8.12").optional(),
                         arg("username", ArgKind::String).token("USER").optional(),
                         arg("addr", ArgKind::String).token("ADDR").display("ip:port").optional(),
                         arg("laddr", ArgKind::String).token("LADDR").display("ip:port").since("6.2.0").optional(),
                         one_of("skipme", &[token("yes", "YES"), token("no", "NO")]).token("SKIPME").optional(),
+                        arg("maxage", ArgKind::Integer).token("MAXAGE").since("7.4.0").optional(),
                     ]).multiple(),
                 ]),
             ]),
@@ -438,10 +440,10 @@ pub const ROWS: &[Row] = &[
             .tips(&["nondeterministic_output"])
             .args(&[
                 one_of("client-type", &[
-                    token("normal", "normal"),
-                    token("master", "master"),
-                    token("replica", "replica"),
-                    token("pubsub", "pubsub"),
+                    token("normal", "NORMAL"),
+                    token("master", "MASTER"),
+                    token("replica", "REPLICA"),
+                    token("pubsub", "PUBSUB"),
                 ]).token("TYPE").since("5.0.0").optional(),
                 arg("client-id", ArgKind::Integer).token("ID").since("6.2.0").optional().multiple(),
             ]),
@@ -483,8 +485,8 @@ pub const ROWS: &[Row] = &[
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args(&[
                 one_of("attr", &[
-                    arg("libname", ArgKind::String).token("lib-name"),
-                    arg("libver", ArgKind::String).token("lib-ver"),
+                    arg("libname", ArgKind::String).token("LIB-NAME"),
+                    arg("libver", ArgKind::String).token("LIB-VER"),
                 ]),
             ]),
         row("setname", 3, "connection", client_setname)

@@ -272,7 +272,7 @@ pub const ROWS: &[Row] = &[
                     "O(N) where N is the number of commands with latency information being retrieved.",
                 )
                 .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-                .args(&[arg("COMMAND", ArgKind::String).optional().multiple()]),
+                .args(&[arg("command", ArgKind::String).optional().multiple()]),
             row("history", 3, "server", latency_history)
                 .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
                 .docs("Returns timestamp-latency samples for an event.", "2.8.13")
