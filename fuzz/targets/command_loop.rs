@@ -48,7 +48,6 @@ fn services() -> Arc<Services> {
         shutdown: tokio::sync::watch::Sender::new(false),
         started_at_ms: strata::clock::now_ms(),
         run_id: "0".repeat(40),
-        port: 0,
         config: Arc::new(Config::new(settings)),
     })
 }

@@ -269,7 +269,8 @@ pub fn parse_memory(text: &str) -> Option<u64> {
     if digits.is_empty() {
         return Some(0);
     }
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    // As strtoull does, more digits than fit are the largest number; only the unit may overflow.
+    digits.parse::<u64>().unwrap_or(u64::MAX).checked_mul(unit)
 }
 
 /// A number of bytes with the largest binary unit that divides it, as CONFIG REWRITE writes it.
@@ -327,7 +328,7 @@ mod tests {
             ("1.5gb", None),
             ("1tb", None),
             (" 1", None),
-            ("99999999999999999999", None),
+            ("99999999999999999999", Some(u64::MAX)),
             ("99999999999999gb", None),
         ] {
             assert_eq!(parse_memory(text), expected, "{text:?}");
