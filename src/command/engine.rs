@@ -129,12 +129,12 @@ impl Engine {
 
     /// Asks the processor for what the requests of a batch will touch.
     pub fn prepare_batch(&self, database: usize, requests: &[Request]) {
-        if requests.len() < 2 {
-            return;
-        }
         let database = self.services.keyspace.database(database);
         let hashes = || requests.iter().filter_map(|request| request.hash);
         hashes().for_each(|hash| database.shard_of(hash).prefetch_slots(hash));
+        if requests.len() < 2 {
+            return;
+        }
         hashes().for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 

@@ -85,9 +85,13 @@ impl Table {
             if slot.is_empty() || slot.position() > position {
                 return None;
             }
-            // SAFETY: the slot is occupied and `&self` keeps the table as it is.
-            if slot.position() == position && unsafe { slot.entry() }.key() == key {
-                return Some(index);
+            if slot.position() == position {
+                // The value's cache line is asked for together with the key's.
+                slot.prefetch();
+                // SAFETY: the slot is occupied and `&self` keeps the table as it is.
+                if unsafe { slot.entry() }.key() == key {
+                    return Some(index);
+                }
             }
             index += 1;
         }
