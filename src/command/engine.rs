@@ -203,6 +203,15 @@ impl Engine {
         let mark = out.mark();
         let (id, row) = match request.found {
             Found::Command(id, row) => (id, row),
+            Found::Unknown if is_http(&args[0]) => {
+                // A browser was made to send this: what follows may look like commands.
+                tracing::warn!(
+                    address = client.address,
+                    "possible cross-protocol attack: closing a client that speaks HTTP"
+                );
+                state.close_after_reply = true;
+                return None;
+            }
             Found::Unknown => return self.refuse(None, unknown_command(args), state, out),
             Found::UnknownSubcommand(row) => {
                 return self.refuse(None, unknown_subcommand(row, args), state, out);
@@ -453,6 +462,11 @@ fn allowed_while_subscribed(row: &Row) -> bool {
 fn c_text(bytes: &[u8], most: usize) -> &[u8] {
     let text = c_string(bytes);
     &text[..text.len().min(most)]
+}
+
+/// Whether a request is the first line of an HTTP request with a body, or its header Host.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 #[cold]

@@ -8,8 +8,9 @@
 //!   above what the process had at its start. Sampled ten times a second by [`sample`].
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use tikv_jemalloc_ctl::{epoch, raw, stats, thread};
+use tikv_jemalloc_ctl::{epoch, stats, thread};
 
 /// The published differences of all threads.
 static PUBLISHED: AtomicI64 = AtomicI64::new(0);
@@ -151,7 +152,7 @@ pub fn sample(maxmemory: u64) {
         anonymous - allocated - BASELINE.load(Relaxed)
     };
     // Ticks the decay of freed pages, which the allocator itself only does while it is used.
-    let _ = call(b"arena.4096.decay\0");
+    let _ = call(c"arena.4096.decay");
     let mut beyond = overhead();
     if maxmemory > 0 && beyond > maxmemory as i64 / 16 + OVERHEAD_FREE_BYTES / 2 {
         purge();
@@ -163,12 +164,14 @@ pub fn sample(maxmemory: u64) {
 /// Gives all freed pages back to the kernel.
 pub fn purge() {
     // 4096 is MALLCTL_ARENAS_ALL. An error leaves the pages to decay by themselves.
-    let _ = call(b"arena.4096.purge\0");
+    let _ = call(c"arena.4096.purge");
 }
 
-fn call(name: &[u8]) -> Result<(), tikv_jemalloc_ctl::Error> {
-    // SAFETY: a control without input and output: the unit type has no bytes to get wrong.
-    unsafe { raw::write(name, ()) }
+/// Calls one of the allocator's controls that have neither input nor output; answers whether it ran.
+fn call(name: &CStr) -> bool {
+    let (nothing, no_len) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the name is a C string, and a control of this kind takes only null pointers.
+    unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), nothing, no_len, nothing, 0) == 0 }
 }
 
 #[cfg(all(test, not(strata_system_allocator)))]
@@ -183,6 +186,7 @@ mod tests {
         publish();
         assert!(allocated_bytes() >= before + (60 << 20));
         drop(held);
+        assert!(call(c"arena.4096.purge") && call(c"arena.4096.decay"), "the allocator knows these controls");
         publish();
         assert!(allocated_bytes() < before + (30 << 20));
     }

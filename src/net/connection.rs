@@ -26,8 +26,11 @@ const BATCH_REQUESTS: usize = 64;
 const UNSENT_BYTES_MAX: usize = 256 << 20;
 /// The longest query buffer, whatever `client-query-buffer-limit` says: ranges into it have 32 bits.
 const QUERY_BYTES_MAX: u64 = u32::MAX as u64 - (1 << 20);
-/// What a connection's own buffer grows by at least.
-const INPUT_BYTES_MIN: usize = 16 * 1024;
+/// What is read into a connection's own buffer at once, at least and at most.
+const INPUT_BYTES_MIN: usize = 32 * 1024;
+const INPUT_BYTES_MAX: usize = 256 * 1024;
+/// When a connection's requests have been answered with so much, the others have their turn.
+const TURN_BYTES: usize = 1 << 20;
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -106,6 +109,15 @@ impl Connection {
                 }
                 self.wait = None;
                 self.client.set_flags(Flags::BLOCKED, false);
+                // What a client held back does not run when the client has gone meanwhile.
+                match self.stream.poll_read(cx, &mut local.input) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(len)) => {
+                        self.input.extend_from_slice(&local.input[..len]);
+                        self.resume = true;
+                    }
+                    Poll::Pending => {}
+                }
             }
             if self.mailbox().is_waiting() {
                 deliver_mail(self.mailbox(), &self.state, &mut local.out);
@@ -117,15 +129,23 @@ impl Connection {
             if self.state.close_after_reply {
                 return if self.output.is_empty() { Poll::Ready(()) } else { Poll::Pending };
             }
+            if self.output.len() - self.sent > UNSENT_BYTES_MAX {
+                return Poll::Pending;
+            }
             if self.resume {
                 self.resume = false;
                 let mut input = std::mem::take(&mut self.input);
                 let kept = self.run_requests(local, &mut input);
                 self.keep(input, kept);
+                if self.resume && self.wait.is_none() {
+                    // There is more to answer: after the others' turn.
+                    cx.waker().wake_by_ref();
+                    return match self.flush(cx, local) {
+                        Ok(Flow::Continue) => Poll::Pending,
+                        Ok(Flow::Close) | Err(_) => Poll::Ready(()),
+                    };
+                }
                 continue;
-            }
-            if self.output.len() - self.sent > UNSENT_BYTES_MAX {
-                return Poll::Pending;
             }
             match self.read(cx, local) {
                 Poll::Ready(Flow::Continue) => {}
@@ -157,7 +177,7 @@ impl Connection {
             let start = self.input.len();
             // Grows with what has arrived, never by what was announced.
             let wanted = self.scanner.wanted_len().saturating_sub(start);
-            let room = wanted.clamp(INPUT_BYTES_MIN, start.max(INPUT_BYTES_MIN));
+            let room = wanted.clamp(INPUT_BYTES_MIN, INPUT_BYTES_MAX);
             self.input.resize(start + room, 0);
             let read = self.stream.poll_read(cx, &mut self.input[start..]);
             let len = match &read {
@@ -221,7 +241,9 @@ impl Connection {
         self.client.active_at_ms.store(local.engine.now_ms(), Relaxed);
         let mut scanner = std::mem::take(&mut self.scanner);
         local.args.clear();
-        local.args.append(&mut self.args);
+        if !self.args.is_empty() {
+            std::mem::swap(&mut local.args, &mut self.args);
+        }
         let mut start = 0;
         let kept = loop {
             // What a client may send depends on whether it has authenticated: look at one request at a time.
@@ -258,15 +280,24 @@ impl Connection {
             }
             local.args.drain(..first);
             match scan {
+                Scan::Request if local.out.len() > TURN_BYTES => {
+                    local.requests.clear();
+                    self.put_aside(local, buffer, 0, start);
+                    break buffer.len();
+                }
                 Scan::Request => {}
                 Scan::Incomplete => {
                     scanner.rebase(start);
                     self.scanner = scanner;
-                    for arg in &mut local.args {
-                        arg.start -= start as u32;
-                        arg.end -= start as u32;
+                    if !local.args.is_empty() {
+                        std::mem::swap(&mut local.args, &mut self.args);
                     }
-                    self.args = local.args.as_slice().to_vec();
+                    if start > 0 {
+                        for arg in &mut self.args {
+                            arg.start -= start as u32;
+                            arg.end -= start as u32;
+                        }
+                    }
                     break start;
                 }
                 Scan::Error(error) => {
@@ -279,11 +310,14 @@ impl Connection {
             }
         };
         local.engine.end_batch();
+        // The room of a request with very many arguments goes back.
+        local.args.clear();
+        local.args.shrink_to(Local::ARGS_KEPT);
         kept
     }
 
-    /// Runs the requests of a batch. `Some`: the connection must wait; the index says which request is to
-    /// run next.
+    /// Runs the requests of a batch. `Some`: the connection must wait, or let others have their turn; the
+    /// index says which request is to run next.
     fn run_batch(&mut self, local: &mut Local, buffer: &[u8]) -> Option<usize> {
         for index in 0..local.requests.len() {
             let request: Request = local.requests[index];
@@ -300,6 +334,9 @@ impl Connection {
                 self.client.set_flags(Flags::BLOCKED, true);
             }
             match wait {
+                None if local.out.len() > TURN_BYTES && index + 1 < local.requests.len() => {
+                    return Some(index + 1);
+                }
                 None => {}
                 Some(Wait::Unpaused) => {
                     self.wait = Some(Box::pin(unpaused(Arc::clone(&self.services))));

@@ -97,19 +97,20 @@ connections from the outside.\r\n";
 pub struct Door {
     services: Arc<Services>,
     workers: Arc<Vec<Worker>>,
+    files_for_clients: usize,
 }
 
 impl Door {
-    /// A door to these workers.
-    pub fn new(services: Arc<Services>, workers: Arc<Vec<Worker>>) -> Door {
-        Door { services, workers }
+    /// A door to these workers; no more clients come in than there are file descriptors for.
+    pub fn new(services: Arc<Services>, workers: Arc<Vec<Worker>>, files_for_clients: usize) -> Door {
+        Door { services, workers, files_for_clients }
     }
 
     /// Why a client is refused, if it is.
     fn refusal(&self, peer: Option<IpAddr>) -> Option<&'static [u8]> {
         let settings = self.services.config.settings();
         let connected: usize = self.workers.iter().map(|worker| worker.connections.load(Relaxed)).sum();
-        if connected >= settings.maxclients as usize {
+        if connected >= (settings.maxclients as usize).min(self.files_for_clients) {
             self.services.metrics.connections_refused.add_shared(1);
             return Some(b"-ERR max number of clients reached\r\n");
         }

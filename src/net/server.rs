@@ -106,7 +106,7 @@ impl Server {
     /// What stands against it, in words for the user.
     pub fn start(config: Arc<Config>) -> Result<Server, StartError> {
         let settings = config.snapshot();
-        raise_file_limit(settings.maxclients);
+        let files_for_clients = raise_file_limit(settings.maxclients);
         std::env::set_current_dir(&settings.dir)
             .map_err(|error| StartError::Directory(settings.dir.clone(), error))?;
         let pubsub = Arc::new(PubSub::default());
@@ -146,7 +146,7 @@ impl Server {
             (0..settings.workers).map(|index| Worker::start(Arc::clone(&services), index)).collect();
         let workers = Arc::new(workers.map_err(|error| StartError::System("starting a worker", error))?);
         usage::note_start();
-        let door = Arc::new(Door::new(Arc::clone(&services), Arc::clone(&workers)));
+        let door = Arc::new(Door::new(Arc::clone(&services), Arc::clone(&workers), files_for_clients));
         let listeners = Arc::new(Listeners::new(Arc::clone(&door)));
         listeners.follow(&settings)?;
         let changed = Arc::clone(&services);
@@ -193,23 +193,31 @@ fn run_id() -> String {
     (0..3).map(|part: u64| format!("{:016x}", random.hash_one(part))).collect::<String>()[..40].to_owned()
 }
 
-/// Asks for enough file descriptors for `maxclients`, and says so where there are too few.
-fn raise_file_limit(maxclients: u32) {
-    const OTHERS: u64 = 64;
+/// Asks for enough file descriptors for `maxclients`; returns how many clients there are enough for, and
+/// says so where that is fewer.
+fn raise_file_limit(maxclients: u32) -> usize {
+    const OTHERS: u64 = 32;
     let wanted = u64::from(maxclients) + OTHERS;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a local rlimit, which the call fills.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 || limit.rlim_cur >= wanted {
-        return;
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return maxclients as usize;
     }
-    let raised = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
-    let allowed = libc::rlimit { rlim_cur: limit.rlim_max.min(wanted), rlim_max: limit.rlim_max };
-    // SAFETY: the pointers are to local rlimits, which the calls read.
-    let done = unsafe {
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0
-            || libc::setrlimit(libc::RLIMIT_NOFILE, &raw const allowed) == 0 && allowed.rlim_cur >= wanted
-    };
-    if !done {
-        tracing::warn!(maxclients, files = limit.rlim_max, "too few file descriptors for maxclients");
+    if limit.rlim_cur < wanted {
+        let raised = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
+        let allowed = libc::rlimit { rlim_cur: limit.rlim_max.min(wanted), rlim_max: limit.rlim_max };
+        // SAFETY: the pointers are to local rlimits, which the calls read.
+        unsafe {
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            } else if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const allowed) == 0 {
+                limit = allowed;
+            }
+        }
     }
+    let enough_for = usize::try_from(limit.rlim_cur.saturating_sub(OTHERS)).unwrap_or(usize::MAX);
+    if limit.rlim_cur < wanted {
+        tracing::warn!(maxclients, enough_for, "too few file descriptors for maxclients");
+    }
+    enough_for
 }

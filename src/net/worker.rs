@@ -43,6 +43,9 @@ impl Local {
     /// What the output buffer may keep of its memory.
     pub const OUTPUT_BYTES_KEPT: usize = 256 * 1024;
 
+    /// How many arguments the list keeps room for.
+    pub const ARGS_KEPT: usize = 64 * 1024;
+
     /// Uses what this thread has.
     ///
     /// # Panics
