@@ -120,8 +120,6 @@ pub struct Metrics {
     pub connections: Counter,
     /// Connections refused for `maxclients`.
     pub connections_refused: Counter,
-    /// The most clients at one time.
-    pub clients_max: AtomicU64,
     /// Commands, input and output a second.
     pub rates: Mutex<[Rate; 3]>,
     /// Slow commands.
@@ -139,7 +137,6 @@ impl Metrics {
             workers: (0..workers).map(|_| WorkerMetrics::default()).collect(),
             connections: Counter::default(),
             connections_refused: Counter::default(),
-            clients_max: AtomicU64::new(0),
             rates: Mutex::default(),
             slowlog: SlowLog::default(),
             latency: LatencyMonitor::default(),

@@ -137,7 +137,6 @@ async fn serve(
             new.flags,
         ));
         services.clients.add(Arc::clone(&client));
-        services.metrics.clients_max.fetch_max(services.clients.len() as u64, Relaxed);
         let connection = Connection::new(stream, Arc::clone(&services), client);
         let connections = Arc::clone(&connections);
         tokio::spawn(async move {

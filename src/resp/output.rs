@@ -73,17 +73,6 @@ impl Output {
         self.shared_len -= self.shared.drain(mark.shared..).map(|(_, value)| value.len()).sum::<usize>();
     }
 
-    /// Takes out what came after `mark` as one piece of bytes.
-    pub fn split_off(&mut self, mark: Mark) -> Output {
-        let mut tail = Output { bytes: self.bytes.split_off(mark.bytes), ..Output::default() };
-        for (offset, value) in self.shared.drain(mark.shared..) {
-            self.shared_len -= value.len();
-            tail.shared_len += value.len();
-            tail.shared.push((offset - mark.bytes, value));
-        }
-        tail
-    }
-
     /// Empties the buffer; its memory stays, up to `keep_bytes`.
     pub fn clear(&mut self, keep_bytes: usize) {
         self.bytes.clear();

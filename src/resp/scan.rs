@@ -151,11 +151,6 @@ impl Scanner {
         self.at
     }
 
-    /// Whether it stands between two requests.
-    pub fn is_between_requests(&self) -> bool {
-        self.args_left == 0 && self.searched == 0
-    }
-
     /// Follows the buffer when its first `bytes` are dropped.
     pub fn rebase(&mut self, bytes: usize) {
         self.at -= bytes;
