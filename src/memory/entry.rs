@@ -20,6 +20,7 @@
 //! class is overwritten in place. All pointer work is here, behind a safe face: an [`Entry`] owns its
 //! allocation, and every length in the header was written by this module.
 
+use crate::value::size_class::{QUANTUM_BYTES, size_class};
 use crate::value::string::{NewString, StringRef};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
@@ -40,7 +41,7 @@ const EXPIRY_BYTES: usize = 8;
 const LONG_KEY_BYTES: usize = 4;
 
 /// Alignment of every entry; the slot has no room for the four low bits of the address.
-pub const ENTRY_ALIGN: usize = 16;
+pub const ENTRY_ALIGN: usize = QUANTUM_BYTES;
 
 /// How the value is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,16 +59,6 @@ pub struct Entry(NonNull<u8>);
 unsafe impl Send for Entry {}
 // SAFETY: `&Entry` only reads; every writer takes `&mut Entry`.
 unsafe impl Sync for Entry {}
-
-/// Rounds a request up to the size class that jemalloc would use: multiples of 16 up to 128, then four
-/// classes in each doubling.
-pub fn size_class(bytes: usize) -> usize {
-    if bytes <= 128 {
-        return bytes.max(1).next_multiple_of(ENTRY_ALIGN);
-    }
-    let step = 1 << ((bytes - 1).ilog2() - 2);
-    bytes.next_multiple_of(step)
-}
 
 /// What an entry of this shape needs, before rounding.
 fn bytes_needed(key_len: usize, has_expiry: bool, payload_len: usize) -> usize {
@@ -440,13 +431,5 @@ mod tests {
         assert_eq!((held.len(), entry.string().len()), (50_000, 50_001));
         entry.overwrite(NewString::encode(b"x"), None);
         assert_eq!(held.len(), 50_000);
-    }
-
-    #[test]
-    fn size_classes_are_those_of_jemalloc() {
-        for (bytes, class) in [(1, 16), (16, 16), (17, 32), (129, 160), (160, 160), (257, 320), (4097, 5120)]
-        {
-            assert_eq!(size_class(bytes), class, "{bytes}");
-        }
     }
 }

@@ -11,8 +11,9 @@
 //!
 //! The last slot is never used, so that a search ends without a bounds test of its own.
 
-use super::entry::{Entry, size_class};
+use super::entry::Entry;
 use super::slot::{EntryMut, EntryRef, POSITION_BITS, Slot};
+use crate::value::size_class::size_class;
 
 /// Of 16 home slots, how many may be in use before the table grows.
 const LOAD_MAX_SIXTEENTHS: usize = 14;

@@ -2,5 +2,8 @@
 //!
 //! No protocol, no keys, no clock: a value does not know its own name, nor when it expires.
 
+pub mod intset;
 pub mod lcs;
+pub mod listpack;
+pub mod size_class;
 pub mod string;
