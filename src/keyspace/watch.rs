@@ -36,9 +36,15 @@ impl Watchers {
         self.watched.store(keys.len(), Ordering::Release);
     }
 
+    /// How many keys are watched.
+    pub fn len(&self) -> usize {
+        self.watched.load(Ordering::Acquire)
+    }
+
     /// Whether no key is watched.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.watched.load(Ordering::Acquire) == 0
+        self.len() == 0
     }
 
     /// The key changed.
