@@ -347,8 +347,16 @@ impl<'a> Access<'a> {
         if empty {
             self.take_at(lock, index);
             self.record(key, Change::Delete, NotifyFlags::GENERIC, "del");
+            // Part of the change that emptied it.
+            self.scratch.counts.changes -= 1;
         }
         empty
+    }
+
+    /// Records an edit that is part of the same change as another one.
+    pub fn also_edited(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) {
+        self.edited(key, class, event);
+        self.scratch.counts.changes -= 1;
     }
 
     /// Gives the key a value, a string or a collection.
@@ -566,10 +574,8 @@ impl Keyspace {
     pub(super) fn push_effect(&self, scratch: &mut Scratch, effect: Effect) {
         scratch.counts.changes += 1;
         if self.has_listeners() {
-            match effect.change {
-                Change::None => {}
-                Change::Flush => self.watchers.touch_database(effect.database),
-                _ => self.watchers.touch(effect.database, &effect.key),
+            if effect.change != Change::Flush {
+                self.watchers.touch(effect.database, &effect.key);
             }
             scratch.effects.push(effect);
         }

@@ -6,7 +6,7 @@
 
 use super::access::{Access, is_due};
 use super::reclaim::Garbage;
-use super::{Change, Effect, Scratch};
+use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::slot::POSITION_BITS;
 use crate::memory::{Entry, ShardState};
@@ -96,7 +96,9 @@ impl Access<'_> {
     pub fn flush(&mut self, database: usize) -> oneshot::Receiver<()> {
         let mut flushed = Scratch::default();
         let space = self.space;
+        let watched = self.watched_keys(database);
         let old = self.with_all(database, |states| {
+            touch_existing(space, database, &watched, states);
             let mut old = Vec::with_capacity(states.len());
             let mut version = 0;
             for state in states.iter_mut() {
@@ -121,6 +123,10 @@ impl Access<'_> {
         self.space.reclaimer().free(Garbage::Shards(old))
     }
 
+    fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>> {
+        if self.space.watchers.is_empty() { Vec::new() } else { self.space.watchers.keys_of(database) }
+    }
+
     /// Exchanges two databases: nobody sees one without the other.
     pub fn swap(&mut self, one: usize, other: usize) {
         if one == other {
@@ -130,22 +136,30 @@ impl Access<'_> {
         let held = self.held(first, 0).is_some();
         assert_eq!(held, self.held(second, 0).is_some(), "a transaction with SWAPDB holds every database");
         let space = self.space;
-        let exchange = |a: &mut ShardState, b: &mut ShardState| {
-            std::mem::swap(a, b);
-            let version = a.version.max(b.version) + 1;
-            (a.version, b.version) = (version, version);
+        let watched = [self.watched_keys(first), self.watched_keys(second)];
+        let exchange = |a: &mut [&mut ShardState], b: &mut [&mut ShardState]| {
+            // A key changes if it is in either of them.
+            for (number, watched) in [first, second].into_iter().zip(&watched) {
+                touch_existing(space, number, watched, a);
+                touch_existing(space, number, watched, b);
+            }
+            for (a, b) in a.iter_mut().zip(b) {
+                std::mem::swap(&mut **a, &mut **b);
+                let version = a.version.max(b.version) + 1;
+                (a.version, b.version) = (version, version);
+            }
         };
         let shards = space.database(first).shards().len();
         if let (Some(a), Some(b)) = (self.held(first, 0), self.held(second, 0)) {
             let (low, high) = self.locks.split_at_mut(b);
-            for (a, b) in low[a..a + shards].iter_mut().zip(&mut high[..shards]) {
-                exchange(&mut a.guard, &mut b.guard);
-            }
-            [first, second].iter().for_each(|number| space.watchers.touch_database(*number));
+            let mut a: Vec<_> = low[a..a + shards].iter_mut().map(|lock| &mut *lock.guard).collect();
+            let mut b: Vec<_> = high[..shards].iter_mut().map(|lock| &mut *lock.guard).collect();
+            exchange(&mut a, &mut b);
         } else {
             let (mut a, mut b) = (space.database(first).lock_all(), space.database(second).lock_all());
-            a.iter_mut().zip(&mut b).for_each(|(a, b)| exchange(a, b));
-            [first, second].iter().for_each(|number| space.watchers.touch_database(*number));
+            let mut a: Vec<_> = a.iter_mut().map(|guard| &mut **guard).collect();
+            let mut b: Vec<_> = b.iter_mut().map(|guard| &mut **guard).collect();
+            exchange(&mut a, &mut b);
         }
         for number in [first, second] {
             let ready = space.waiting.keys_of(number).into_iter().map(|key| (number, key));
@@ -184,5 +198,16 @@ impl Access<'_> {
             }
         }
         sum.checked_div(count).unwrap_or(0)
+    }
+}
+
+/// Tells those who watch a key that a shard of `states` has.
+fn touch_existing(space: &Keyspace, database: usize, watched: &[Box<[u8]>], states: &[&mut ShardState]) {
+    for name in watched {
+        let hash = space.hash(name);
+        let shard = space.database(database).shard_index(hash);
+        if states[shard].table.find(hash.position(), name).is_some() {
+            space.watchers.touch(database, name);
+        }
     }
 }
