@@ -33,6 +33,7 @@ mod server;
 mod services;
 mod set;
 
+mod sort;
 mod string;
 mod string_set;
 mod table;

@@ -16,6 +16,7 @@ const FAMILIES: &[&[Row]] = &[
     super::hash::ROWS,
     super::hash_expire::ROWS,
     super::key::ROWS,
+    super::sort::ROWS,
     super::expire::ROWS,
     super::pubsub::ROWS,
     super::transaction::ROWS,
