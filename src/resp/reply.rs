@@ -138,6 +138,18 @@ impl<'a> Reply<'a> {
         self.out.extend(b"\r\n");
     }
 
+    /// A number with up to 17 digits behind the point, as C's `%.17Lf` without the zeros at its end.
+    pub fn decimal(&mut self, number: f64) {
+        let text = format!("{number:.17}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        if !self.resp3 {
+            return self.bulk(text.as_bytes());
+        }
+        self.out.bytes_mut().push(b',');
+        self.out.extend(text.as_bytes());
+        self.out.extend(b"\r\n");
+    }
+
     /// Text for people: `txt` in RESP3.
     pub fn verbatim(&mut self, text: &[u8]) {
         if !self.resp3 {

@@ -5,6 +5,7 @@
 //! tree beside it for sorted sets ([`zset`]), or a row of packed chunks ([`list`]).
 
 pub mod blob;
+pub mod geo;
 pub mod hash;
 pub mod intset;
 pub mod lcs;
