@@ -14,6 +14,7 @@ const COMMAND: &str = "STRATA_README=write cargo test --test readme";
 /// Groups of the documentation in the order in which they are shown, with their titles.
 const GROUPS: &[(&str, &str)] = &[
     ("string", "Strings"),
+    ("bitmap", "Bitmaps"),
     ("generic", "Keys"),
     ("pubsub", "Pub/sub"),
     ("connection", "Connection"),

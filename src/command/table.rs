@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 /// The rows of all families.
 const FAMILIES: &[&[Row]] = &[
     super::string::ROWS,
+    super::bitmap::ROWS,
     super::key::ROWS,
     super::expire::ROWS,
     super::pubsub::ROWS,

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod bitmaps;
 mod client;
 mod config;
 mod connection;

@@ -44,6 +44,14 @@ const MAIN: &[(usize, &str)] = &[
     (10, "MSET $key $val [$key $val] [$key $val|$key]"),
     (10, "MSETNX $key $val [$key $val] [$key $val|$key]"),
     (15, "LCS $key $key [LEN] [IDX] [MINMATCHLEN $index] [WITHMATCHLEN]"),
+    (15, "SETBIT $key $bit [$bit] (0|1|1|$word)"),
+    (10, "GETBIT $key $bit"),
+    (10, "BITCOUNT $key [$index $index [BIT|BYTE|$word]]"),
+    (10, "BITPOS $key (0|1|$word) [$index [$index [BIT|BYTE|$word]]]"),
+    (10, "BITOP (AND|OR|XOR|AND|OR|XOR|$word) $key $key..."),
+    (5, "BITOP NOT $key $key"),
+    (10, "BITFIELD $key $fieldop..."),
+    (5, "BITFIELD_RO $key $fieldop..."),
     (15, "DEL $key..."),
     (8, "UNLINK $key..."),
     (10, "EXISTS $key..."),
@@ -173,6 +181,10 @@ const WORDS: &[u8] = b"foo|NX|XX|GET|EX|PX|KEEPTTL|COUNT|MATCH|TYPE|ASYNC|on|1|-
     a-very-long-word-a-very-long-word-a-very-long-word-a-very-long-word-a-very-long-word-a-very-long-word-a-very-long-word-a-very-long-word";
 const INDEXES: &[u8] = b"0|1|2|5|-1|-2|-100|100|3|9223372036854775807|-9223372036854775808|x||1.5";
 const OFFSETS: &[u8] = b"0|1|5|40|45|100|-1|536870912|4294967296|9223372036854775807|9223372036854775808|x|";
+const BITS: &[u8] =
+    b"0|1|2|7|8|9|31|32|63|64|100|1000|#0|#1|#2|#9|-1|#-1|4294967295|4294967296|9223372036854775807|x||#x|#";
+const FIELDS: &[u8] =
+    b"u1|u2|u8|u16|u31|u32|u63|i1|i2|i5|i8|i16|i32|i63|i64|u64|i65|u0|i0|u-1|u|i|x8||U8|u8x|u8\x00x";
 const DATABASES: &[u8] = b"0|0|1|1|2|15|16|-1|x||9223372036854775808|2147483648|01";
 /// Times that are no time, or long past, or so far ahead that the command refuses them.
 const ODD_TIMES: &[u8] = b"0|-1|-1000|9223372036854775807|9223372036854775|9223372036854776|-9223372036854775808|9223372036854775808|x||\
@@ -214,20 +226,20 @@ const LINES: &str = "GET k;SET k v;MSET a 1 b 2;MSET a 1 b;DEL a b c;RENAME a b;
     MEMORY USAGE k;GETEX k EX 10;SET k v EX 10 GET;SET k;GET;GET a b;EXISTS a b;CONFIG GET x;PUBLISH c m;\
     SPUBLISH c m;SSUBSCRIBE a b;SUBSCRIBE a;KEYS *;SCAN 0;TOUCH a b;UNLINK a;SETEX k 1 v;nosuch a;CLIENT KILL x;\
     OBJECT NOSUCH k;OBJECT;MSETNX a 1;DEBUG OBJECT k;GETSET k v;GETDEL k;EXPIRE k 1;TTL k;MOVE k 1;APPEND k v;\
-    INCR k;SETRANGE k 0 v;SWAPDB 0 1";
+    INCR k;SETRANGE k 0 v;SWAPDB 0 1;BITOP AND d a b;BITFIELD k GET u8 0;BITCOUNT k";
 
 /// The commands that both servers have, subcommands included.
-const COMMANDS: &str = "append;auth;client;client|getname;client|getredir;client|help;client|id;client|info;client|kill;client|list;\
+const COMMANDS: &str = "append;auth;bitcount;bitfield;bitfield_ro;bitop;bitpos;client;client|getname;client|getredir;client|help;client|id;client|info;client|kill;client|list;\
     client|no-evict;client|pause;client|reply;client|setname;client|trackinginfo;client|unblock;client|unpause;\
     command;command|count;command|docs;command|getkeys;command|getkeysandflags;command|help;command|info;\
     command|list;config;config|get;config|help;config|resetstat;config|rewrite;config|set;copy;dbsize;debug;decr;\
-    decrby;del;echo;exists;expire;expireat;expiretime;flushall;flushdb;get;getdel;getex;getrange;getset;hello;\
+    decrby;del;echo;exists;expire;expireat;expiretime;flushall;flushdb;get;getbit;getdel;getex;getrange;getset;hello;\
     incr;incrby;incrbyfloat;info;keys;latency;latency|doctor;latency|graph;latency|help;latency|histogram;\
     latency|history;latency|latest;latency|reset;lcs;lolwut;memory;memory|doctor;memory|help;memory|malloc-stats;\
     memory|purge;memory|stats;memory|usage;mget;monitor;move;mset;msetnx;object;object|encoding;object|freq;\
     object|help;object|idletime;object|refcount;persist;pexpire;pexpireat;pexpiretime;ping;psetex;psubscribe;pttl;\
     publish;pubsub;pubsub|channels;pubsub|help;pubsub|numpat;pubsub|numsub;pubsub|shardchannels;\
-    pubsub|shardnumsub;punsubscribe;quit;randomkey;rename;renamenx;reset;scan;select;set;setex;setnx;setrange;\
+    pubsub|shardnumsub;punsubscribe;quit;randomkey;rename;renamenx;reset;scan;select;set;setbit;setex;setnx;setrange;\
     shutdown;slowlog;slowlog|get;slowlog|help;slowlog|len;slowlog|reset;spublish;ssubscribe;strlen;subscribe;\
     substr;sunsubscribe;swapdb;time;touch;ttl;type;unlink;unsubscribe";
 
@@ -314,6 +326,12 @@ impl Generator {
             "$channel" => self.one_of(CHANNELS),
             "$index" => self.one_of(INDEXES),
             "$offset" => self.one_of(OFFSETS),
+            "$bit" => self.one_of(BITS),
+            "$fieldop" => {
+                let form = "[OVERFLOW (WRAP|SAT|FAIL|$word)] (GET $field $bit|SET $field $bit $int|INCRBY $field $bit $int)";
+                return self.expand(form, request);
+            }
+            "$field" => self.one_of(FIELDS),
             "$db" => self.one_of(DATABASES),
             "$cursor" => self.one_of(CURSORS),
             "$category" => self.one_of(CATEGORIES),
@@ -466,6 +484,24 @@ fn is_harmless(request: &Request, main: bool) -> bool {
         },
         b"CONFIG" => second != b"SET" || request.iter().skip(2).all(|word| word != b"port"),
         b"SETRANGE" => number(2).is_none_or(|offset| !(10_000..536_870_912).contains(&offset)),
+        // 7.0 looks for the key, and tells of a miss, before it reads these arguments; 7.4 after.
+        b"BITCOUNT" | b"BITPOS" => {
+            let plain =
+                |index: usize| number(index).is_some_and(|n| n.to_string().as_bytes() == request[index]);
+            let unit = |index: usize| matches!(upper(index).as_slice(), b"BIT" | b"BYTE");
+            let first = if name == b"BITPOS" { 3 } else { 2 };
+            let numbers = request.len().min(first + 2);
+            request.len() <= first + 3
+                && (first..numbers).all(plain)
+                && (name == b"BITPOS" || request.len() != 3)
+                && (request.len() < first + 3 || unit(first + 2))
+        }
+        // Neither are megabytes of zeros.
+        b"SETBIT" => number(2).is_none_or(|offset| !(100_000..4_294_967_296).contains(&offset)),
+        b"BITFIELD" => request.iter().skip(2).all(|word| {
+            let text = std::str::from_utf8(word).map_or("", |text| text.trim_start_matches('#'));
+            text.parse::<i64>().is_ok_and(|n| !(10_000..1 << 36).contains(&n)) || text.parse::<i64>().is_err()
+        }),
         b"EXPIRE" | b"PEXPIRE" | b"SETEX" | b"PSETEX" | b"GETEX" => !soon(2),
         b"SET" => !soon(3),
         // Redis 7.4 itself leaves this error out when other replies wait before it.
