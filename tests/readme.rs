@@ -15,6 +15,7 @@ const COMMAND: &str = "STRATA_README=write cargo test --test readme";
 const GROUPS: &[(&str, &str)] = &[
     ("string", "Strings"),
     ("bitmap", "Bitmaps"),
+    ("hyperloglog", "HyperLogLogs"),
     ("generic", "Keys"),
     ("pubsub", "Pub/sub"),
     ("connection", "Connection"),

@@ -14,6 +14,7 @@ mod debug;
 mod engine;
 mod error;
 mod expire;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod key;

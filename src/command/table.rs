@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 const FAMILIES: &[&[Row]] = &[
     super::string::ROWS,
     super::bitmap::ROWS,
+    super::hyperloglog::ROWS,
     super::key::ROWS,
     super::expire::ROWS,
     super::pubsub::ROWS,

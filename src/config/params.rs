@@ -50,6 +50,7 @@ settings! {
     maxmemory_eviction_tenacity: u32,
     lfu_log_factor: u32,
     lfu_decay_time_minutes: u32,
+    hll_sparse_max_bytes: u64,
     lazyfree_lazy_eviction: bool,
     lazyfree_lazy_expire: bool,
     lazyfree_lazy_server_del: bool,
@@ -211,6 +212,8 @@ pub static PARAMETERS: &[Parameter] = rows! {
         "How slowly the access counter of the lfu policies saturates";
     "lfu-decay-time", lfu_decay_time_minutes, Integer(0, INT), "1", Runtime,
         "Time after which an access counter of the lfu policies is lowered by one; 0 never does", unit "minutes";
+    "hll-sparse-max-bytes", hll_sparse_max_bytes, Memory(0, LONG), "3000", Runtime,
+        "Longest HyperLogLog that is kept sparse", unit "bytes";
     "lazyfree-lazy-eviction", lazyfree_lazy_eviction, Bool, "no", Runtime,
         "Free evicted values in the background";
     "lazyfree-lazy-expire", lazyfree_lazy_expire, Bool, "no", Runtime,

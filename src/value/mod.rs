@@ -3,6 +3,7 @@
 //! No protocol, no keys, no clock: a value does not know its own name, nor when it expires.
 
 pub mod bits;
+pub mod hyperloglog;
 pub mod intset;
 pub mod lcs;
 pub mod listpack;

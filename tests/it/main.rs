@@ -12,6 +12,7 @@ mod connection;
 mod differential;
 mod eviction;
 mod expire;
+mod hyperloglogs;
 mod keys;
 mod limits;
 mod notifications;

@@ -136,6 +136,7 @@ const COMMAND_CHANGES: &[CommandChange] = &[
     CommandChange { command: "client|list", now: Now::Arguments },
     CommandChange { command: "psubscribe", now: Now::Arguments },
     CommandChange { command: "bitop", now: Now::Arguments },
+    CommandChange { command: "pfmerge", now: Now::Arguments },
 ];
 
 /// True when `got` is a right answer to `request`, given what the oracle said.

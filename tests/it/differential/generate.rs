@@ -52,6 +52,18 @@ const MAIN: &[(usize, &str)] = &[
     (5, "BITOP NOT $key $key"),
     (10, "BITFIELD $key $fieldop..."),
     (5, "BITFIELD_RO $key $fieldop..."),
+    (10, "PFADD $hll $element... [$element...] [$element...]"),
+    (2, "PFADD $key [$element...]"),
+    (8, "PFCOUNT $hll"),
+    (4, "PFCOUNT $hll $hll..."),
+    (3, "PFCOUNT $key..."),
+    (4, "PFMERGE $hll $hll..."),
+    (2, "PFMERGE $key $key..."),
+    (4, "PFDEBUG (ENCODING|DECODE|TODENSE|GETREG|$word) $hll"),
+    (6, "GET $hll"),
+    (2, "SET $hll $hyll"),
+    (2, "SETRANGE $hll $hyllat $val"),
+    (2, "DEL $hll"),
     (15, "DEL $key..."),
     (8, "UNLINK $key..."),
     (10, "EXISTS $key..."),
@@ -185,6 +197,11 @@ const BITS: &[u8] =
     b"0|1|2|7|8|9|31|32|63|64|100|1000|#0|#1|#2|#9|-1|#-1|4294967295|4294967296|9223372036854775807|x||#x|#";
 const FIELDS: &[u8] =
     b"u1|u2|u8|u16|u31|u32|u63|i1|i2|i5|i8|i16|i32|i63|i64|u64|i65|u0|i0|u-1|u|i|x8||U8|u8x|u8\x00x";
+/// HyperLogLogs by their own account.
+const HYPERLOGLOGS: &[u8] = b"HYLL|HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x7f\xff|\
+    HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x7f\xfe|HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x7f\xfe\x80|\
+    HYLL\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80|HYLL\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x7f\xff|\
+    HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80|12345";
 const DATABASES: &[u8] = b"0|0|1|1|2|15|16|-1|x||9223372036854775808|2147483648|01";
 /// Times that are no time, or long past, or so far ahead that the command refuses them.
 const ODD_TIMES: &[u8] = b"0|-1|-1000|9223372036854775807|9223372036854775|9223372036854776|-9223372036854775808|9223372036854775808|x||\
@@ -207,6 +224,7 @@ pub const PARAMETERS: &[(&str, &str, &str)] = &[
     ("client-query-buffer-limit", "1073741824", "1gb|1mb|1024|x"),
     ("lfu-log-factor", "10", "10|0|-1|x"),
     ("lfu-decay-time", "1", "1|0|-1"),
+    ("hll-sparse-max-bytes", "3000", "3000|100|20|0|-1|x|16000"),
     ("hz", "10", "10|100|1000|0|x"),
     ("maxclients", "4000", "4000|3000|0|-1|x"),
     ("notify-keyspace-events", "AKE", "KEA||Kx|Eg$|KEAmn|Z|AKE|E$xe|K|gA"),
@@ -237,7 +255,7 @@ const COMMANDS: &str = "append;auth;bitcount;bitfield;bitfield_ro;bitop;bitpos;c
     incr;incrby;incrbyfloat;info;keys;latency;latency|doctor;latency|graph;latency|help;latency|histogram;\
     latency|history;latency|latest;latency|reset;lcs;lolwut;memory;memory|doctor;memory|help;memory|malloc-stats;\
     memory|purge;memory|stats;memory|usage;mget;monitor;move;mset;msetnx;object;object|encoding;object|freq;\
-    object|help;object|idletime;object|refcount;persist;pexpire;pexpireat;pexpiretime;ping;psetex;psubscribe;pttl;\
+    object|help;object|idletime;object|refcount;persist;pexpire;pexpireat;pexpiretime;pfadd;pfcount;pfdebug;pfmerge;pfselftest;ping;psetex;psubscribe;pttl;\
     publish;pubsub;pubsub|channels;pubsub|help;pubsub|numpat;pubsub|numsub;pubsub|shardchannels;\
     pubsub|shardnumsub;punsubscribe;quit;randomkey;rename;renamenx;reset;scan;select;set;setbit;setex;setnx;setrange;\
     shutdown;slowlog;slowlog|get;slowlog|help;slowlog|len;slowlog|reset;spublish;ssubscribe;strlen;subscribe;\
@@ -332,6 +350,11 @@ impl Generator {
                 return self.expand(form, request);
             }
             "$field" => self.one_of(FIELDS),
+            "$hll" => self.one_of(b"hll:1|hll:2|hll:3|hll:4|hll:dense"),
+            "$element" if self.random.chance(10) => self.value(),
+            "$element" => self.random.below(100_000).to_string().into_bytes(),
+            "$hyll" => self.one_of(HYPERLOGLOGS),
+            "$hyllat" => self.one_of(b"0|4|5|8|15|16|17|18|20|30"),
             "$db" => self.one_of(DATABASES),
             "$cursor" => self.one_of(CURSORS),
             "$category" => self.one_of(CATEGORIES),
