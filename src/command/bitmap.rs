@@ -36,7 +36,7 @@ enum Made {
 
 /// Edits the first key's string in place, once it has at least `len` bytes. The edit answers whether there is
 /// an event to tell.
-fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -> bool) {
+fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -> bool) -> Result<(), Error> {
     let key = ctx.key(0);
     let Some(mut entry) = ctx.access.edit(key) else {
         let mut text = vec![0; len];
@@ -45,15 +45,16 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
         if let Some(mut entry) = ctx.access.edit(key) {
             entry.mark_edited();
         }
-        return;
+        return Ok(());
     };
-    let old_len = entry.string().len();
+    let value = entry.string().ok_or(Error::WRONG_TYPE)?;
+    let (old_len, is_int) = (value.len(), value.is_int());
     let made = if old_len < len { Made::Bytes } else { Made::Nothing };
-    if made == Made::Bytes || entry.string().is_int() {
+    if made == Made::Bytes || is_int {
         if let Some(text) = entry.shared_mut() {
             text.resize(len, 0);
         } else {
-            let mut text = entry.string().to_vec();
+            let mut text = entry.string().map(|value| value.to_vec()).unwrap_or_default();
             text.resize(old_len.max(len), 0);
             let expires_at_ms = entry.expires_at_ms();
             entry.overwrite(NewString::own(&mut text), expires_at_ms);
@@ -64,6 +65,7 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
     if changed {
         ctx.access.edited(key, STRING, "setbit");
     }
+    Ok(())
 }
 
 fn setbit(ctx: &mut Ctx<'_>) -> Answer {
@@ -78,15 +80,15 @@ fn setbit(ctx: &mut Ctx<'_>) -> Answer {
         old = bits::get(text, offset);
         bits::set(text, offset, new);
         made == Made::Bytes || old != new
-    });
+    })?;
     ctx.reply.int(old.into());
     DONE
 }
 
 fn getbit(ctx: &mut Ctx<'_>) -> Answer {
     let (key, offset) = (ctx.key(0), offset(ctx, &ctx.args[2], None)?);
-    let entry = ctx.access.get(key, Lookup::Read);
-    let bit = entry.is_some_and(|entry| entry.string().with(|text| bits::get(text, offset)));
+    let value = ctx.access.string(key, Lookup::Read)?;
+    let bit = value.is_some_and(|value| value.with(|text| bits::get(text, offset)));
     ctx.reply.int(bit.into());
     DONE
 }
@@ -119,8 +121,8 @@ fn bitcount(ctx: &mut Ctx<'_>) -> Answer {
         _ => return Err(Error::SYNTAX),
     };
     let key = ctx.key(0);
-    let count = ctx.access.get(key, Lookup::Read).map_or(0, |entry| {
-        entry.string().with(|text| match bit_range(start, end, text.len(), in_bits) {
+    let count = ctx.access.string(key, Lookup::Read)?.map_or(0, |value| {
+        value.with(|text| match bit_range(start, end, text.len(), in_bits) {
             Some(_) if start < 0 && end < 0 && start > end => 0,
             Some((first, last)) => bits::count_between(text, first, last),
             None => 0,
@@ -143,11 +145,11 @@ fn bitpos(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::SYNTAX);
     }
     let key = ctx.key(0);
-    let Some(entry) = ctx.access.get(key, Lookup::Read) else {
+    let Some(value) = ctx.access.string(key, Lookup::Read)? else {
         ctx.reply.int(if wanted { -1 } else { 0 });
         return DONE;
     };
-    let position = entry.string().with(|text| {
+    let position = value.with(|text| {
         let (first, last) = bit_range(start, end.unwrap_or(-1), text.len(), in_bits)?;
         let found = bits::find(text, wanted, first, last);
         // A string without an end goes on in zeros.
@@ -175,13 +177,13 @@ fn bitop(ctx: &mut Ctx<'_>) -> Answer {
     }
     let mut result = None;
     for key in &ctx.keys[1..] {
-        let entry = ctx.access.get(*key, Lookup::Read);
+        let value = ctx.access.string(*key, Lookup::Read)?;
         let mut take = |text: &[u8]| match &mut result {
             None => result = Some(operation.start(text)),
             Some(result) => operation.add(result, text),
         };
-        match entry {
-            Some(entry) => entry.string().with(take),
+        match value {
+            Some(value) => value.with(take),
             None => take(b""),
         }
     }
@@ -301,8 +303,8 @@ fn bitfield(ctx: &mut Ctx<'_>) -> Answer {
         None => {
             let key = ctx.key(0);
             let read = |text: &[u8]| operations.iter().map(|one| Some(one.field.get(text))).collect();
-            answers = match ctx.access.get(key, Lookup::Read) {
-                Some(entry) => entry.string().with(read),
+            answers = match ctx.access.string(key, Lookup::Read)? {
+                Some(value) => value.with(read),
                 None => read(b""),
             };
         }
@@ -317,7 +319,7 @@ fn bitfield(ctx: &mut Ctx<'_>) -> Answer {
                 answers.push(answer);
             }
             changed
-        }),
+        })?,
     }
     ctx.reply.array(answers.len());
     for answer in answers {

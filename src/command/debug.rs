@@ -77,7 +77,7 @@ fn object(ctx: &mut Ctx<'_>) -> Answer {
             "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
             entry.key().as_ptr(),
             encoding(&entry),
-            entry.string().len() + 1,
+            entry.string().map_or_else(|| entry.total_bytes(64), |value| value.len() + 1),
             entry.access_bits(),
             mode.idle_seconds(entry.access_bits(), now_ms)
         )

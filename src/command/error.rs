@@ -1,6 +1,7 @@
 //! The errors that commands answer with, to the byte those of Redis.
 
 use super::parse::c_string;
+use crate::keyspace::WrongType;
 use std::borrow::Cow;
 
 /// An error reply: its code, a space, and a text.
@@ -12,6 +13,9 @@ impl Error {
     pub const SYNTAX: Error = Error::fixed("ERR syntax error");
     pub const NOT_AN_INTEGER: Error = Error::fixed("ERR value is not an integer or out of range");
     pub const NOT_A_FLOAT: Error = Error::fixed("ERR value is not a valid float");
+    pub const WRONG_TYPE: Error =
+        Error::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const LCS_WRONG_TYPE: Error = Error::fixed("ERR The specified keys must contain string values");
     pub const NO_SUCH_KEY: Error = Error::fixed("ERR no such key");
     pub const OVERFLOW: Error = Error::fixed("ERR increment or decrement would overflow");
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
@@ -20,6 +24,12 @@ impl Error {
     pub const SAME_OBJECT: Error = Error::fixed("ERR source and destination objects are the same");
     pub const STRING_TOO_LONG: Error =
         Error::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+}
+
+impl From<WrongType> for Error {
+    fn from(_: WrongType) -> Error {
+        Error::WRONG_TYPE
+    }
 }
 
 impl Error {

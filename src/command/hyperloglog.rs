@@ -44,12 +44,9 @@ fn store(ctx: &mut Ctx<'_>, key: Key<'_>, text: &mut Vec<u8>, event: Option<&'st
 
 fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    let entry = ctx.access.get(key, Lookup::Write);
-    let mut text = match entry {
-        Some(entry) if entry.string().with(encoding)? == Encoding::Dense => {
-            return pfadd_dense(ctx);
-        }
-        Some(entry) => entry.string().to_vec(),
+    let mut text = match ctx.access.string(key, Lookup::Write)? {
+        Some(value) if value.with(encoding)? == Encoding::Dense => return pfadd_dense(ctx),
+        Some(value) => value.to_vec(),
         None => Vec::new(),
     };
     let mut changed = text.is_empty();
@@ -101,8 +98,8 @@ fn pfadd_dense(ctx: &mut Ctx<'_>) -> Answer {
 fn merged(ctx: &mut Ctx<'_>) -> Result<(Registers, bool), Error> {
     let (mut registers, mut dense) = (Registers::default(), false);
     for key in ctx.keys {
-        if let Some(entry) = ctx.access.get(*key, Lookup::Read) {
-            entry.string().with(|text| {
+        if let Some(value) = ctx.access.string(*key, Lookup::Read)? {
+            value.with(|text| {
                 dense |= encoding(text)? == Encoding::Dense;
                 registers.merge(text).map_err(Error::from)
             })?;
@@ -118,11 +115,11 @@ fn pfcount(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     }
     let key = ctx.key(0);
-    let Some(entry) = ctx.access.get(key, Lookup::Read) else {
+    let Some(value) = ctx.access.string(key, Lookup::Read)? else {
         ctx.reply.int(0);
         return DONE;
     };
-    let (cached, count) = entry.string().with(|text| {
+    let (cached, count) = value.with(|text| {
         encoding(text)?;
         match cached_count(text) {
             Some(count) => Ok((true, count)),
@@ -144,7 +141,7 @@ fn pfcount(ctx: &mut Ctx<'_>) -> Answer {
 fn pfmerge(ctx: &mut Ctx<'_>) -> Answer {
     let (registers, dense) = merged(ctx)?;
     let target = ctx.key(0);
-    let old = ctx.access.get(target, Lookup::Write).map(|entry| entry.string().to_vec());
+    let old = ctx.access.string(target, Lookup::Write)?.map(|value| value.to_vec());
     let mut text = old.unwrap_or_else(hll::empty);
     if dense {
         text = hll::to_dense(&text)?;
@@ -161,10 +158,10 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Answer {
 
 fn pfdebug(ctx: &mut Ctx<'_>) -> Answer {
     let (key, word) = (ctx.key(0), &ctx.args[1]);
-    let Some(entry) = ctx.access.get(key, Lookup::Write) else {
+    let Some(value) = ctx.access.string(key, Lookup::Write)? else {
         return Err(Error::fixed("ERR The specified key does not exist"));
     };
-    let text = entry.string().to_vec();
+    let text = value.to_vec();
     let encoding = encoding(&text)?;
     if !["getreg", "decode", "encoding", "todense"].iter().any(|known| is(word, known)) {
         return Err(Error::quoting("ERR Unknown PFDEBUG subcommand '", word, "'"));

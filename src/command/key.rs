@@ -7,7 +7,9 @@ use super::scan::{keys, scan};
 use super::{Answer, Ctx, DONE, Error, Step, Wait};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Key, Lookup};
+use crate::memory::Entry;
 use crate::number;
+use crate::value::Collection;
 use smallvec::smallvec;
 
 const GENERIC: NotifyFlags = NotifyFlags::GENERIC;
@@ -35,15 +37,20 @@ fn touch(ctx: &mut Ctx<'_>) -> Answer {
 
 fn type_of(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    let name = if ctx.access.get(key, Lookup::Quiet).is_some() { "string" } else { "none" };
+    let name = ctx.access.get(key, Lookup::Quiet).map_or("none", |entry| type_name(&entry));
     ctx.reply.simple(name);
     DONE
+}
+
+/// The name of an entry's type.
+pub(super) fn type_name(entry: &Entry) -> &'static str {
+    entry.collection().map_or("string", Collection::type_name)
 }
 
 /// Puts the entry of `from` under `to`; the old one of `to` goes unseen.
 fn copy_entry(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, event: &'static str) {
     if let Some(mut entry) = ctx.access.copy_of(from, to.name) {
-        if entry.string().is_int() {
+        if entry.string().is_some_and(|value| value.is_int()) {
             // Redis does not share a copied integer, and OBJECT REFCOUNT tells.
             entry.mark_edited();
         }
@@ -64,13 +71,18 @@ fn rename_key(ctx: &mut Ctx<'_>, only_if_absent: bool) -> Result<bool, Error> {
     if ctx.access.get(to, Lookup::Write).is_some() && only_if_absent {
         return Ok(false);
     }
-    if let Some(entry) = ctx.access.copy_of(from, to.name) {
-        ctx.access.delete(to, GENERIC, "");
-        ctx.access.put_entry(to, entry, GENERIC, "");
-        ctx.access.delete(from, GENERIC, "rename_from");
-        ctx.access.event(to, GENERIC, "rename_to");
-    }
+    ctx.access.delete(to, GENERIC, "");
+    move_entry(ctx, from, to, ["rename_from", "rename_to"]);
     Ok(true)
+}
+
+/// Takes the entry of `from` to `to`, which has none.
+fn move_entry(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, events: [&'static str; 2]) {
+    if let Some(entry) = ctx.access.take(from, GENERIC, "") {
+        ctx.access.put_entry(to, entry.renamed(to.name), GENERIC, "");
+        ctx.access.event(from, GENERIC, events[0]);
+        ctx.access.event(to, GENERIC, events[1]);
+    }
 }
 
 fn rename(ctx: &mut Ctx<'_>) -> Answer {
@@ -141,10 +153,8 @@ fn move_key(ctx: &mut Ctx<'_>) -> Answer {
     }
     let (from, to) = (ctx.key(0), ctx.key(1));
     let moved = ctx.access.get(from, Lookup::Write).is_some() && ctx.access.get(to, Lookup::Write).is_none();
-    if moved && let Some(entry) = ctx.access.copy_of(from, to.name) {
-        ctx.access.put_entry(to, entry, GENERIC, "");
-        ctx.access.delete(from, GENERIC, "move_from");
-        ctx.access.event(to, GENERIC, "move_to");
+    if moved {
+        move_entry(ctx, from, to, ["move_from", "move_to"]);
     }
     ctx.reply.int(moved.into());
     DONE

@@ -8,22 +8,26 @@ use crate::memory::usage::{self, AllocatorStats};
 
 /// What a key costs beside its entry: its slot at the usual load.
 const SLOT_BYTES: usize = 10;
+/// Members of a collection that MEMORY USAGE looks at unless told.
+const SAMPLES: usize = 5;
 
 fn memory_usage(ctx: &mut Ctx<'_>) -> Answer {
     let options = ctx.args.from(3);
-    let mut at = 0;
+    let (mut at, mut sampled) = (0, SAMPLES);
     while let Some(word) = options.get(at) {
         let Some(samples) = options.get(at + 1).filter(|_| is(word, "samples")) else {
             return Err(Error::SYNTAX);
         };
-        if int(samples)? < 0 {
-            return Err(Error::SYNTAX);
+        match usize::try_from(int(samples)?) {
+            Ok(0) => sampled = usize::MAX,
+            Ok(samples) => sampled = samples,
+            Err(_) => return Err(Error::SYNTAX),
         }
         at += 2;
     }
     let key = ctx.key(0);
     match ctx.access.get(key, Lookup::Silent) {
-        Some(entry) => ctx.reply.int((entry.total_bytes() + SLOT_BYTES) as i64),
+        Some(entry) => ctx.reply.int((entry.total_bytes(sampled) + SLOT_BYTES) as i64),
         None => ctx.reply.null(),
     }
     DONE

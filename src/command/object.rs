@@ -3,14 +3,16 @@
 use super::{Answer, Ctx, DONE, Error};
 use crate::keyspace::Lookup;
 use crate::memory::Entry;
+use crate::value::Collection;
 use crate::value::string::{EMBSTR_BYTES_MAX, StringRef};
 
 /// The name that Redis has for the way an entry's value is kept.
 pub fn encoding(entry: &Entry) -> &'static str {
     match entry.string() {
-        StringRef::Int(_) => "int",
-        StringRef::Inline(bytes) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_edited() => "embstr",
-        StringRef::Inline(_) | StringRef::Shared(_) => "raw",
+        Some(StringRef::Int(_)) => "int",
+        Some(StringRef::Inline(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_edited() => "embstr",
+        Some(StringRef::Inline(_) | StringRef::Shared(_)) => "raw",
+        None => entry.collection().map_or("unknown", Collection::encoding),
     }
 }
 
@@ -28,7 +30,7 @@ pub(super) fn object_refcount(ctx: &mut Ctx<'_>) -> Answer {
     match ctx.access.get(key, Lookup::Silent) {
         // Redis shares the integers below 10,000 unless an eviction policy needs their use apart.
         Some(entry) => {
-            let shared = matches!(entry.string(), StringRef::Int(0..10_000)) && !entry.is_edited();
+            let shared = matches!(entry.string(), Some(StringRef::Int(0..10_000))) && !entry.is_edited();
             let evicts = ctx.settings.maxmemory > 0 && needs_use(ctx.settings.maxmemory_policy);
             ctx.reply.int(if shared && !evicts { i64::from(i32::MAX) } else { 1 });
         }

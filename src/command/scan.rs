@@ -1,5 +1,6 @@
 //! SCAN and KEYS.
 
+use super::key::type_name;
 use super::parse::{int, is};
 use super::{Answer, Ctx, DONE, Error};
 use crate::{glob, number};
@@ -7,13 +8,12 @@ use crate::{glob, number};
 /// What a SCAN returns of the keys that it meets.
 struct Filter<'a> {
     pattern: Option<&'a [u8]>,
-    /// A type's name that no key has excludes all.
-    strings: bool,
+    type_name: Option<&'a [u8]>,
     count: usize,
 }
 
 fn filter<'a>(ctx: &Ctx<'a>) -> Result<Filter<'a>, Error> {
-    let mut filter = Filter { pattern: None, strings: true, count: 10 };
+    let mut filter = Filter { pattern: None, type_name: None, count: 10 };
     let mut at = 2;
     while let Some(word) = ctx.args.get(at) {
         let Some(value) = ctx.args.get(at + 1) else {
@@ -25,7 +25,7 @@ fn filter<'a>(ctx: &Ctx<'a>) -> Result<Filter<'a>, Error> {
         } else if is(word, "match") {
             filter.pattern = Some(value).filter(|pattern| *pattern != b"*");
         } else if is(word, "type") {
-            filter.strings = is(value, "string");
+            filter.type_name = Some(value);
         } else if is(word, "novalues") {
             return Err(no_values());
         } else {
@@ -59,7 +59,9 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Answer {
     let (database, now_ms) = (ctx.state.database, ctx.now_ms());
     let next = ctx.access.space().scan(database, cursor, filter.count, now_ms, |entry| {
         let matches = |pattern| glob::matches(pattern, entry.key());
-        if filter.strings && filter.pattern.is_none_or(matches) {
+        if filter.type_name.is_none_or(|name| is(name, type_name(entry)))
+            && filter.pattern.is_none_or(matches)
+        {
             found.push(entry.key().to_vec());
         }
     });

@@ -89,12 +89,13 @@ fn deadline(unit: Unit, time: &[u8], now_ms: i64, name: &str) -> Result<i64, Err
 }
 
 /// Writes the value of the first key, or null.
-fn reply_value(ctx: &mut Ctx<'_>) {
+fn reply_value(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.key(0);
-    match ctx.access.get(key, Lookup::Read) {
-        Some(entry) => ctx.reply.string(entry.string()),
+    match ctx.access.string(key, Lookup::Read)? {
+        Some(value) => ctx.reply.string(value),
         None => ctx.reply.null(),
     }
+    Ok(())
 }
 
 /// Sets the first key; `deadline_ms` replaces what `expiry` says.
@@ -120,7 +121,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>) -> Answer {
         None => Expiry::Clear,
     };
     if options.get {
-        reply_value(ctx);
+        reply_value(ctx)?;
     }
     if options.if_absent || options.if_present {
         let exists = ctx.access.get(key, Lookup::Write).is_some();
@@ -174,7 +175,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     };
     let had_deadline = entry.expires_at_ms().is_some();
-    ctx.reply.string(entry.string());
+    ctx.reply.string(entry.string().ok_or(Error::WRONG_TYPE)?);
     match options.expire {
         Some((unit, time)) => {
             let at = deadline(unit, time, now_ms, "getex")?;

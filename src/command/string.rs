@@ -14,8 +14,8 @@ const STRING: NotifyFlags = NotifyFlags::STRING;
 
 fn get(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    match ctx.access.get(key, Lookup::Read) {
-        Some(entry) => ctx.reply.string(entry.string()),
+    match ctx.access.string(key, Lookup::Read)? {
+        Some(value) => ctx.reply.string(value),
         None => ctx.reply.null(),
     }
     DONE
@@ -37,7 +37,7 @@ fn getdel(ctx: &mut Ctx<'_>) -> Answer {
 
 fn strlen(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    let len = ctx.access.get(key, Lookup::Read).map_or(0, |entry| entry.string().len());
+    let len = ctx.access.string(key, Lookup::Read)?.map_or(0, |value| value.len());
     ctx.reply.int(len as i64);
     DONE
 }
@@ -45,9 +45,9 @@ fn strlen(ctx: &mut Ctx<'_>) -> Answer {
 fn mget(ctx: &mut Ctx<'_>) -> Answer {
     ctx.reply.array(ctx.keys.len());
     for key in ctx.keys {
-        match ctx.access.get(*key, Lookup::Read) {
-            Some(entry) => ctx.reply.string(entry.string()),
-            None => ctx.reply.null(),
+        match ctx.access.string(*key, Lookup::Read) {
+            Ok(Some(value)) => ctx.reply.string(value),
+            Ok(None) | Err(_) => ctx.reply.null(),
         }
     }
     DONE
@@ -104,12 +104,12 @@ fn put_edited(ctx: &mut Ctx<'_>, text: &[u8], event: &'static str) {
 fn append(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
     let more = ctx.args.get(2).unwrap_or_default();
-    let Some(entry) = ctx.access.get(key, Lookup::Write) else {
+    let Some(value) = ctx.access.string(key, Lookup::Write)? else {
         ctx.access.put(key, NewString::encode(more), Expiry::Clear, STRING, "append");
         ctx.reply.int(more.len() as i64);
         return DONE;
     };
-    let len = entry.string().len();
+    let len = value.len();
     check_len(ctx, len, more.len())?;
     let edited_in_place = match ctx.access.edit(key) {
         Some(mut entry) => entry.shared_mut().map(|text| text.extend_from_slice(more)).is_some(),
@@ -117,8 +117,8 @@ fn append(ctx: &mut Ctx<'_>) -> Answer {
     };
     if edited_in_place {
         ctx.access.edited(key, STRING, "append");
-    } else if let Some(entry) = ctx.access.get(key, Lookup::Silent) {
-        let mut text = entry.string().to_vec();
+    } else if let Some(value) = ctx.access.string(key, Lookup::Silent)? {
+        let mut text = value.to_vec();
         text.extend_from_slice(more);
         put_edited(ctx, &text, "append");
     }
@@ -133,8 +133,7 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::fixed("ERR offset is out of range"));
     };
     let patch = ctx.args.get(3).unwrap_or_default();
-    let entry = ctx.access.get(key, Lookup::Write);
-    let old_len = entry.as_ref().map_or(0, |entry| entry.string().len());
+    let old_len = ctx.access.string(key, Lookup::Write)?.map_or(0, |value| value.len());
     if patch.is_empty() {
         ctx.reply.int(old_len as i64);
         return DONE;
@@ -154,8 +153,8 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
     if edited_in_place {
         ctx.access.edited(key, STRING, "setrange");
     } else {
-        let entry = ctx.access.get(key, Lookup::Silent);
-        let mut text = entry.as_ref().map(|entry| entry.string().to_vec()).unwrap_or_default();
+        let value = ctx.access.string(key, Lookup::Silent)?;
+        let mut text = value.map(|value| value.to_vec()).unwrap_or_default();
         write(&mut text);
         put_edited(ctx, &text, "setrange");
     }
@@ -166,12 +165,12 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
 fn getrange(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
     let (start, end) = (int(&ctx.args[2])?, int(&ctx.args[3])?);
-    let Some(entry) = ctx.access.get(key, Lookup::Read) else {
+    let Some(value) = ctx.access.string(key, Lookup::Read)? else {
         ctx.reply.bulk(b"");
         return DONE;
     };
     let reply = &mut ctx.reply;
-    entry.string().with(|text| {
+    value.with(|text| {
         let len = text.len() as i64;
         let from_end = |index: i64| if index < 0 { (len + index).max(0) } else { index };
         let (first, last) = (from_end(start), from_end(end).min(len - 1));
@@ -188,13 +187,13 @@ use self::getrange as substr;
 
 fn add(ctx: &mut Ctx<'_>, by: i64) -> Answer {
     let key = ctx.key(0);
-    let old = match ctx.access.get(key, Lookup::Write) {
-        Some(entry) => entry.string().as_int().ok_or(Error::NOT_AN_INTEGER)?,
+    let old = match ctx.access.string(key, Lookup::Write)? {
+        Some(value) => value.as_int().ok_or(Error::NOT_AN_INTEGER)?,
         None => 0,
     };
     let new = old.checked_add(by).ok_or(Error::OVERFLOW)?;
     let counted = match ctx.access.edit(key) {
-        Some(mut entry) if matches!(entry.string(), StringRef::Int(_)) => {
+        Some(mut entry) if matches!(entry.string(), Some(StringRef::Int(_))) => {
             entry.set_int(new);
             true
         }
@@ -229,8 +228,8 @@ fn decrby(ctx: &mut Ctx<'_>) -> Answer {
 
 fn incrbyfloat(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    let old = match ctx.access.get(key, Lookup::Write) {
-        Some(entry) => entry.string().with(LongDouble::parse).ok_or(Error::NOT_A_FLOAT)?,
+    let old = match ctx.access.string(key, Lookup::Write)? {
+        Some(value) => value.with(LongDouble::parse).ok_or(Error::NOT_A_FLOAT)?,
         None => LongDouble::ZERO,
     };
     let by = LongDouble::parse(&ctx.args[2]).ok_or(Error::NOT_A_FLOAT)?;
@@ -281,7 +280,8 @@ fn lcs_options(ctx: &Ctx<'_>) -> Result<LcsOptions, Error> {
 fn lcs(ctx: &mut Ctx<'_>) -> Answer {
     let mut texts = [Vec::new(), Vec::new()];
     for (key, text) in ctx.keys.iter().zip(&mut texts) {
-        *text = ctx.access.get(*key, Lookup::Read).map(|entry| entry.string().to_vec()).unwrap_or_default();
+        let value = ctx.access.string(*key, Lookup::Read).map_err(|_| Error::LCS_WRONG_TYPE)?;
+        *text = value.map(|value| value.to_vec()).unwrap_or_default();
     }
     let options = lcs_options(ctx)?;
     let [a, b] = &texts;

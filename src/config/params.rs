@@ -56,6 +56,15 @@ settings! {
     lazyfree_lazy_server_del: bool,
     lazyfree_lazy_user_del: bool,
     lazyfree_lazy_user_flush: bool,
+    hash_max_listpack_entries: usize,
+    hash_max_listpack_value: usize,
+    list_max_listpack_size: i64,
+    list_compress_depth: u32,
+    set_max_intset_entries: usize,
+    set_max_listpack_entries: usize,
+    set_max_listpack_value: usize,
+    zset_max_listpack_entries: usize,
+    zset_max_listpack_value: usize,
     notify_keyspace_events: NotifyFlags,
     slowlog_log_slower_than_us: i64,
     slowlog_max_len: usize,
@@ -224,6 +233,25 @@ pub static PARAMETERS: &[Parameter] = rows! {
         "Let DEL behave as UNLINK";
     "lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, Bool, "no", Runtime,
         "Let FLUSHDB and FLUSHALL be ASYNC when they do not say";
+    // Collections.
+    "hash-max-listpack-entries", hash_max_listpack_entries, Integer(0, i64::MAX), "128", Runtime,
+        "Most fields of a hash that is kept packed";
+    "hash-max-listpack-value", hash_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
+        "Longest field or value of a hash that is kept packed", unit "bytes";
+    "list-max-listpack-size", list_max_listpack_size, Integer(-(INT + 1), INT), "-2", Runtime,
+        "Most elements of one pack of a list; -1 to -5 for 4, 8, 16, 32 or 64 KiB";
+    "list-compress-depth", list_compress_depth, Integer(0, INT), "0", Runtime,
+        "Accepted for compatibility: the packs of a list are never compressed";
+    "set-max-intset-entries", set_max_intset_entries, Integer(0, i64::MAX), "512", Runtime,
+        "Most members of a set of integers that is kept as a sorted array";
+    "set-max-listpack-entries", set_max_listpack_entries, Integer(0, i64::MAX), "128", Runtime,
+        "Most members of a set that is kept packed";
+    "set-max-listpack-value", set_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
+        "Longest member of a set that is kept packed", unit "bytes";
+    "zset-max-listpack-entries", zset_max_listpack_entries, Integer(0, i64::MAX), "128", Runtime,
+        "Most members of a sorted set that is kept packed";
+    "zset-max-listpack-value", zset_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
+        "Longest member of a sorted set that is kept packed", unit "bytes";
     // Events and observation.
     "notify-keyspace-events", notify_keyspace_events, Form("letters out of Ag$lshzxeKEtmdn"), "", Runtime,
         "Classes of key events to publish; needs K or E to publish any";

@@ -3,14 +3,13 @@
 use super::reclaim::Garbage;
 use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
+use crate::memory::entry::NewValue;
 use crate::memory::slot::{EntryMut, EntryRef};
 use crate::memory::{Entry, KeyHash, ShardGuard, ShardState};
-use crate::value::string::NewString;
+use crate::value::string::StringRef;
+use crate::value::{Collection, Typed};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// From this size on an entry is freed by the reclaimer.
-const LARGE_BYTES: usize = 256 * 1024;
 
 /// A key of a command.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +34,10 @@ pub enum Lookup {
     /// Neither (OBJECT).
     Silent,
 }
+
+/// The key holds a value of another type than the command is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WrongType;
 
 /// What a write does to the deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +98,7 @@ impl Keyspace {
 impl Keyspace {
     /// Frees an entry: a large one in the background.
     pub(super) fn discard(&self, scratch: &mut Scratch, entry: Entry) {
-        if entry.total_bytes() >= LARGE_BYTES {
+        if entry.is_large() {
             scratch.garbage.push(entry);
         }
     }
@@ -221,12 +224,73 @@ impl<'a> Access<'a> {
         self.record(key, Change::Put, class, event);
     }
 
-    /// Gives the key a string value.
+    /// The string of a key.
     #[inline]
-    pub fn put(
+    pub fn string(&mut self, key: Key<'_>, lookup: Lookup) -> Result<Option<StringRef<'_>>, WrongType> {
+        match self.get(key, lookup) {
+            Some(entry) => entry.into_string().map(Some).ok_or(WrongType),
+            None => Ok(None),
+        }
+    }
+
+    /// The collection of a key.
+    #[inline]
+    pub fn read<T: Typed>(&mut self, key: Key<'_>, lookup: Lookup) -> Result<Option<&T>, WrongType> {
+        match self.get(key, lookup) {
+            Some(entry) => entry.into_collection().and_then(T::of).map(Some).ok_or(WrongType),
+            None => Ok(None),
+        }
+    }
+
+    /// The collection of a key to edit in place. An edit must be followed by [`Self::edited`], and by
+    /// [`Self::remove_if_empty`] where it may have taken the last member.
+    #[inline]
+    pub fn write<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, WrongType> {
+        match self.edit(key) {
+            Some(entry) => entry.into_collection().and_then(T::of_mut).map(Some).ok_or(WrongType),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Self::write`], but makes the key with an empty collection where there is none. Something must
+    /// be added to it.
+    #[inline]
+    pub fn write_or_create<T: Typed>(&mut self, key: Key<'_>) -> Result<&mut T, WrongType> {
+        let (lock, index) = match self.find(key) {
+            Some(found) => found,
+            None => {
+                let mut entry = Entry::new(key.name, T::default().wrap(), None);
+                entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
+                self.insert(key, entry);
+                self.event(key, NotifyFlags::NEW, "new");
+                self.find(key).ok_or(WrongType)?
+            }
+        };
+        if self.touch {
+            self.note_use(lock, index);
+        }
+        let entry = self.locks[lock].guard.table.at_mut(index);
+        entry.into_collection().and_then(T::of_mut).ok_or(WrongType)
+    }
+
+    /// Removes a key whose collection has lost its last member; answers whether it had.
+    pub fn remove_if_empty(&mut self, key: Key<'_>) -> bool {
+        let Some((lock, index)) = self.find(key) else { return false };
+        let entry = self.locks[lock].guard.table.at(index);
+        let empty = entry.collection().is_some_and(Collection::is_empty);
+        if empty {
+            self.take_at(lock, index);
+            self.record(key, Change::Delete, NotifyFlags::GENERIC, "del");
+        }
+        empty
+    }
+
+    /// Gives the key a value, a string or a collection.
+    #[inline]
+    pub fn put<'v>(
         &mut self,
         key: Key<'_>,
-        value: NewString<'_>,
+        value: impl Into<NewValue<'v>>,
         expiry: Expiry,
         class: NotifyFlags,
         event: &'static str,
@@ -244,14 +308,14 @@ impl<'a> Access<'a> {
                     self.note_use(lock, index);
                 }
                 let mut entry = self.locks[lock].guard.table.at_mut(index);
-                if entry.total_bytes() < LARGE_BYTES {
-                    entry.overwrite(value, new);
-                } else {
+                if entry.is_large() {
                     let bits = entry.access_bits();
                     let mut fresh = Entry::new(key.name, value, new);
                     fresh.set_access_bits(bits);
                     let old = std::mem::replace(&mut *entry, fresh);
                     self.scratch.garbage.push(old);
+                } else {
+                    entry.overwrite(value, new);
                 }
                 drop(entry);
                 self.file_expiry(key, old, new);
@@ -331,7 +395,23 @@ impl<'a> Access<'a> {
     pub fn copy_of(&mut self, from: Key<'_>, to: &[u8]) -> Option<Entry> {
         let (lock, index) = self.find(from)?;
         let entry = self.locks[lock].guard.table.at(index);
-        Some(entry.renamed(to, entry.expires_at_ms()))
+        Some(entry.copied(to, entry.expires_at_ms()))
+    }
+
+    /// Takes the entry of a key out, to put it under another.
+    pub fn take(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) -> Option<Entry> {
+        let (lock, index) = self.find(key)?;
+        let state = &mut self.locks[lock].guard;
+        let entry = state.table.remove_at(index);
+        state.expires -= u32::from(entry.expires_at_ms().is_some());
+        self.record(key, Change::Delete, class, event);
+        Some(entry)
+    }
+
+    /// Has the wheel come up for a key whose collection has members that expire.
+    pub fn file_member_expiry(&mut self, key: Key<'_>, at_ms: i64) {
+        let now_ms = self.now_ms;
+        self.state(key).file_expiry(key.hash.position(), at_ms, now_ms);
     }
 
     /// An event that is no change of its own.

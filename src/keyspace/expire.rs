@@ -3,11 +3,15 @@
 use super::access::is_due;
 use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
-use crate::memory::{Database, Entry};
+use crate::memory::{Database, Entry, ShardState};
+use crate::value::Typed;
+use crate::value::hash::Hash;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// How many items of a wheel are dealt with in one hold of a shard's lock.
 const ITEMS_PER_LOCK: usize = 128;
+/// How many fields of one hash are removed in one hold.
+const FIELDS_PER_LOCK: usize = 1024;
 
 impl Keyspace {
     /// Removes the keys that are due in every `of`-th shard from the `part`-th on, for at most about
@@ -49,15 +53,17 @@ impl Keyspace {
         most: usize,
     ) -> usize {
         let mut removed: Vec<(Entry, u64)> = Vec::new();
+        let mut fields_removed: Vec<FieldsRemoved> = Vec::new();
         let mut state = database.shards()[index].lock();
         let Some(wheel) = state.wheel_mut() else { return 1 };
         let mut positions = wheel.take_due(now_ms, most);
         let items = positions.len();
         positions.sort_unstable();
         positions.dedup();
-        let mut due = Vec::new();
+        let (mut due, mut field_due) = (Vec::new(), Vec::new());
         for position in positions {
             due.clear();
+            field_due.clear();
             let mut refile = Vec::new();
             for (_, entry) in state.table.iter_from(position).take_while(|(at, _)| *at == position) {
                 match entry.expires_at_ms() {
@@ -65,9 +71,19 @@ impl Keyspace {
                     Some(later) => refile.push(later),
                     None => {}
                 }
+                match entry.collection().and_then(Hash::of).and_then(Hash::next_deadline) {
+                    Some(at) if at <= now_ms => field_due.push(entry.key().to_vec()),
+                    Some(later) => refile.push(later),
+                    None => {}
+                }
             }
             for later in refile {
                 state.file_expiry(position, later, now_ms);
+            }
+            for key in &field_due {
+                if !due.contains(key) {
+                    fields_removed.extend(remove_fields(&mut state, position, key, now_ms));
+                }
             }
             for key in &due {
                 if let Some(entry) = state.table.remove(position, key) {
@@ -91,7 +107,50 @@ impl Keyspace {
             self.push_effect(scratch, effect);
             self.discard(scratch, entry);
         }
+        for FieldsRemoved { key, version, emptied } in fields_removed {
+            let effect = Effect {
+                database: number,
+                key,
+                version,
+                change: Change::Put,
+                class: NotifyFlags::HASH,
+                event: "hexpired",
+            };
+            self.push_effect(scratch, effect.clone());
+            if let Some(entry) = emptied {
+                let gone =
+                    Effect { change: Change::Delete, class: NotifyFlags::GENERIC, event: "del", ..effect };
+                self.push_effect(scratch, gone);
+                self.discard(scratch, entry);
+            }
+        }
         self.deliver(scratch);
         items.max(1)
     }
+}
+
+/// A hash that has lost fields.
+struct FieldsRemoved {
+    key: Box<[u8]>,
+    version: u64,
+    /// The entry, if no field was left.
+    emptied: Option<Entry>,
+}
+
+/// Removes the fields of a hash that are due, a bounded number; the wheel comes up again for the rest.
+fn remove_fields(state: &mut ShardState, position: u32, key: &[u8], now_ms: i64) -> Option<FieldsRemoved> {
+    let index = state.table.find(position, key)?;
+    let hash = state.table.at_mut(index).into_collection().and_then(Hash::of_mut)?;
+    let removed = hash.remove_due(now_ms, FIELDS_PER_LOCK);
+    let (next, is_empty) = (hash.next_deadline(), hash.is_empty());
+    if removed == 0 {
+        return None;
+    }
+    if let Some(next) = next {
+        state.file_expiry(position, next, now_ms);
+    }
+    state.version += 1;
+    let emptied = is_empty.then(|| state.table.remove_at(index));
+    state.expires -= u32::from(emptied.as_ref().is_some_and(|entry| entry.expires_at_ms().is_some()));
+    Some(FieldsRemoved { key: key.into(), version: state.version, emptied })
 }

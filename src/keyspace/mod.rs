@@ -13,7 +13,7 @@ mod reclaim;
 mod scan;
 mod watch;
 
-pub use access::{Access, Expiry, Key, Lookup};
+pub use access::{Access, Expiry, Key, Lookup, WrongType};
 pub use effect::{Change, Effect};
 pub use evict::OutOfMemory;
 pub use reclaim::Reclaimer;

@@ -13,13 +13,15 @@
 //! then        expiry, i64 milliseconds of Unix time            (if bit 4)
 //! then        length of a long key, u32                        (if bit 6)
 //! then        the key
-//! then        the value: 8 bytes of an integer, the bytes of an inline string, or 8 bytes of a pointer
+//! then        the value: 8 bytes of an integer, the bytes of an inline string, or 8 bytes of a pointer to
+//!             a shared string or to a collection
 //! ```
 //!
 //! Allocations are rounded up to the allocator's size classes, so that a value which still fits its
 //! class is overwritten in place. All pointer work is here, behind a safe face: an [`Entry`] owns its
 //! allocation, and every length in the header was written by this module.
 
+use crate::value::Collection;
 use crate::value::size_class::{QUANTUM_BYTES, size_class};
 use crate::value::string::{NewString, StringRef};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -36,6 +38,9 @@ const VALUE_LEN_MASK: u64 = 0xFF_FFFF;
 const ACCESS_SHIFT: u32 = 40;
 const ACCESS_MASK: u64 = 0xFF_FFFF << ACCESS_SHIFT;
 
+/// From this size on a string is freed in the background.
+const LARGE_BYTES: usize = 256 * 1024;
+
 const HEADER_BYTES: usize = 8;
 const EXPIRY_BYTES: usize = 8;
 const LONG_KEY_BYTES: usize = 4;
@@ -50,12 +55,34 @@ enum Kind {
     Int = 0,
     Inline = 1,
     Shared = 2,
+    Collection = 3,
+}
+
+/// A value on its way into an entry.
+pub enum NewValue<'a> {
+    /// A string.
+    String(NewString<'a>),
+    /// Anything else.
+    Collection(Box<Collection>),
+}
+
+impl<'a> From<NewString<'a>> for NewValue<'a> {
+    fn from(string: NewString<'a>) -> Self {
+        NewValue::String(string)
+    }
+}
+
+impl From<Collection> for NewValue<'_> {
+    fn from(collection: Collection) -> Self {
+        NewValue::Collection(Box::new(collection))
+    }
 }
 
 /// An owned key-value entry.
 pub struct Entry(NonNull<u8>);
 
-// SAFETY: an entry owns its allocation and everything in it; the only shared part is an Arc<Vec<u8>>.
+// SAFETY: an entry owns its allocation and everything in it; the only shared part is an Arc<Vec<u8>>, and
+// collections are Send and Sync themselves.
 unsafe impl Send for Entry {}
 // SAFETY: `&Entry` only reads; every writer takes `&mut Entry`.
 unsafe impl Sync for Entry {}
@@ -67,11 +94,12 @@ fn bytes_needed(key_len: usize, has_expiry: bool, payload_len: usize) -> usize {
     HEADER_BYTES + expiry + long_key + key_len + payload_len
 }
 
-fn kind_and_payload(value: &NewString<'_>) -> (Kind, usize) {
+fn kind_and_payload(value: &NewValue<'_>) -> (Kind, usize) {
     match value {
-        NewString::Int(_) => (Kind::Int, 8),
-        NewString::Inline(bytes) => (Kind::Inline, bytes.len()),
-        NewString::Shared(_) => (Kind::Shared, 8),
+        NewValue::String(NewString::Int(_)) => (Kind::Int, 8),
+        NewValue::String(NewString::Inline(bytes)) => (Kind::Inline, bytes.len()),
+        NewValue::String(NewString::Shared(_)) => (Kind::Shared, 8),
+        NewValue::Collection(_) => (Kind::Collection, 8),
     }
 }
 
@@ -81,8 +109,16 @@ impl Entry {
     /// # Panics
     /// When an inline value is longer than 16 MiB or a key longer than 4 GiB, which the limits of the
     /// protocol and of `NewString` rule out.
-    pub fn new(key: &[u8], value: NewString<'_>, expires_at_ms: Option<i64>) -> Entry {
+    pub fn new<'v>(key: &[u8], value: impl Into<NewValue<'v>>, expires_at_ms: Option<i64>) -> Entry {
+        let value = value.into();
         let (_, payload_len) = kind_and_payload(&value);
+        let mut entry = Entry::without_value(key, payload_len, expires_at_ms);
+        entry.write_value(value);
+        entry
+    }
+
+    /// An entry with room for a payload, which the caller must write together with its kind.
+    fn without_value(key: &[u8], payload_len: usize, expires_at_ms: Option<i64>) -> Entry {
         let bytes = size_class(bytes_needed(key.len(), expires_at_ms.is_some(), payload_len));
         let mut entry = Entry::allocate(bytes);
         let mut header = 0;
@@ -106,7 +142,6 @@ impl Entry {
         }
         // SAFETY: the key's bytes were counted, start at `key_offset`, and the allocation is new.
         unsafe { ptr::copy_nonoverlapping(key.as_ptr(), entry.at(entry.key_offset()), key.len()) };
-        entry.write_value(value);
         entry
     }
 
@@ -151,7 +186,8 @@ impl Entry {
         match self.header() & KIND_MASK {
             0 => Kind::Int,
             1 => Kind::Inline,
-            _ => Kind::Shared,
+            2 => Kind::Shared,
+            _ => Kind::Collection,
         }
     }
 
@@ -177,7 +213,7 @@ impl Entry {
 
     fn payload_len(&self) -> usize {
         match self.kind() {
-            Kind::Int | Kind::Shared => 8,
+            Kind::Int | Kind::Shared | Kind::Collection => 8,
             Kind::Inline => ((self.header() >> VALUE_LEN_SHIFT) & VALUE_LEN_MASK) as usize,
         }
     }
@@ -191,13 +227,24 @@ impl Entry {
         size_class(bytes_needed(self.key_len(), self.has_expiry(), self.payload_len()))
     }
 
-    /// The bytes of the entry and of what it points to.
-    pub fn total_bytes(&self) -> usize {
-        let shared = match self.string() {
-            StringRef::Shared(bytes) => bytes.capacity() + size_of::<Vec<u8>>() + 16,
+    /// The bytes of the entry and of what it points to; of a large collection an estimate from `samples`
+    /// members.
+    pub fn total_bytes(&self, samples: usize) -> usize {
+        let pointed_to = match (self.string(), self.collection()) {
+            (Some(StringRef::Shared(bytes)), _) => bytes.capacity() + size_of::<Vec<u8>>() + 16,
+            (_, Some(collection)) => size_of::<Collection>() + collection.memory_bytes(samples),
             _ => 0,
         };
-        self.allocated_bytes() + shared
+        self.allocated_bytes() + pointed_to
+    }
+
+    /// Whether freeing the entry takes so long that no worker should do it.
+    pub fn is_large(&self) -> bool {
+        match (self.string(), self.collection()) {
+            (Some(StringRef::Shared(bytes)), _) => bytes.capacity() >= LARGE_BYTES,
+            (_, Some(collection)) => collection.is_large(),
+            _ => false,
+        }
     }
 
     /// The key.
@@ -206,10 +253,11 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.at(self.key_offset()), self.key_len()) }
     }
 
-    /// The string value.
-    pub fn string(&self) -> StringRef<'_> {
+    /// The string value; `None` where the value is a collection.
+    #[inline]
+    pub fn string(&self) -> Option<StringRef<'_>> {
         let start = self.at(self.payload_offset());
-        match self.kind() {
+        Some(match self.kind() {
             // SAFETY: an Int payload is eight bytes of an i64.
             Kind::Int => StringRef::Int(unsafe { start.cast::<i64>().read_unaligned() }),
             Kind::Inline => {
@@ -218,7 +266,28 @@ impl Entry {
             }
             // SAFETY: a Shared payload holds a leaked `Box<Arc>`'s pointer, freed only with `&mut self`.
             Kind::Shared => StringRef::Shared(unsafe { &*self.shared_box() }),
-        }
+            Kind::Collection => return None,
+        })
+    }
+
+    /// The collection; `None` where the value is a string.
+    #[inline]
+    pub fn collection(&self) -> Option<&Collection> {
+        // SAFETY: a Collection payload holds a leaked box's pointer, freed only with `&mut self`.
+        (self.kind() == Kind::Collection).then(|| unsafe { &*self.collection_box() })
+    }
+
+    /// The collection, to edit.
+    #[inline]
+    pub fn collection_mut(&mut self) -> Option<&mut Collection> {
+        // SAFETY: as in `collection`, and `&mut self` makes this the only reference.
+        (self.kind() == Kind::Collection).then(|| unsafe { &mut *self.collection_box() })
+    }
+
+    /// The pointer in a Collection payload.
+    fn collection_box(&self) -> *mut Collection {
+        // SAFETY: only called for Collection payloads, which are eight bytes of this pointer.
+        unsafe { self.at(self.payload_offset()).cast::<*mut Collection>().read_unaligned() }
     }
 
     /// The pointer in a Shared payload. It points to a boxed `Arc`, so that readers can borrow the Arc.
@@ -241,7 +310,7 @@ impl Entry {
     /// The bytes of a string for editing in place, whose length stays; `None` for an integer.
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         match self.kind() {
-            Kind::Int => None,
+            Kind::Int | Kind::Collection => None,
             Kind::Shared => self.shared_mut().map(Vec::as_mut_slice),
             Kind::Inline => {
                 self.set_header(self.header() | EDITED);
@@ -285,7 +354,7 @@ impl Entry {
     }
 
     /// Writes kind, length and payload. The old payload, if any, must have been released.
-    fn write_value(&mut self, value: NewString<'_>) {
+    fn write_value(&mut self, value: NewValue<'_>) {
         let (kind, payload_len) = kind_and_payload(&value);
         let mut header = self.header() & !(KIND_MASK | EDITED | (VALUE_LEN_MASK << VALUE_LEN_SHIFT));
         header |= kind as u64;
@@ -299,11 +368,16 @@ impl Entry {
         // `overwrite` sized it with `bytes_needed` of this very value.
         unsafe {
             match value {
-                NewString::Int(int) => start.cast::<i64>().write_unaligned(int),
-                NewString::Inline(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()),
-                NewString::Shared(bytes) => {
+                NewValue::String(NewString::Int(int)) => start.cast::<i64>().write_unaligned(int),
+                NewValue::String(NewString::Inline(bytes)) => {
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+                }
+                NewValue::String(NewString::Shared(bytes)) => {
                     let boxed = Box::into_raw(Box::new(bytes));
                     start.cast::<*mut Arc<Vec<u8>>>().write_unaligned(boxed);
+                }
+                NewValue::Collection(collection) => {
+                    start.cast::<*mut Collection>().write_unaligned(Box::into_raw(collection));
                 }
             }
         }
@@ -311,14 +385,18 @@ impl Entry {
 
     /// Drops what the payload owns; the payload is invalid afterwards.
     fn release_payload(&mut self) {
-        if self.kind() == Kind::Shared {
+        match self.kind() {
             // SAFETY: the box was leaked by `write_value` and is taken back exactly once.
-            drop(unsafe { Box::from_raw(self.shared_box()) });
+            Kind::Shared => drop(unsafe { Box::from_raw(self.shared_box()) }),
+            // SAFETY: as above.
+            Kind::Collection => drop(unsafe { Box::from_raw(self.collection_box()) }),
+            Kind::Int | Kind::Inline => {}
         }
     }
 
     /// Replaces value and expiry, in place where the size class allows; the access bits stay.
-    pub fn overwrite(&mut self, value: NewString<'_>, expires_at_ms: Option<i64>) {
+    pub fn overwrite<'v>(&mut self, value: impl Into<NewValue<'v>>, expires_at_ms: Option<i64>) {
+        let value = value.into();
         let (_, payload_len) = kind_and_payload(&value);
         let needed = bytes_needed(self.key_len(), expires_at_ms.is_some(), payload_len);
         if size_class(needed) != self.allocated_bytes() {
@@ -357,17 +435,31 @@ impl Entry {
             }
             return;
         }
-        let edited = self.header() & EDITED;
-        let mut new = match self.string() {
-            StringRef::Int(int) => Entry::new(self.key(), NewString::Int(int), expires_at_ms),
-            StringRef::Inline(bytes) => Entry::new(self.key(), NewString::Inline(bytes), expires_at_ms),
-            StringRef::Shared(bytes) => {
-                Entry::new(self.key(), NewString::Shared(Arc::clone(bytes)), expires_at_ms)
-            }
-        };
-        new.set_access_bits(self.access_bits());
-        new.set_header(new.header() | edited);
-        *self = new;
+        *self = self.moved(None, expires_at_ms);
+    }
+
+    /// An entry that has taken over this one's value; this one is left with an integer.
+    fn moved(&mut self, key: Option<&[u8]>, expires_at_ms: Option<i64>) -> Entry {
+        let payload_len = self.payload_len();
+        let mut new = Entry::without_value(key.unwrap_or(self.key()), payload_len, expires_at_ms);
+        let carried = KIND_MASK | EDITED | (VALUE_LEN_MASK << VALUE_LEN_SHIFT) | ACCESS_MASK;
+        new.set_header(new.header() & !carried | self.header() & carried);
+        // SAFETY: both payloads are `payload_len` bytes long by their construction; what is moved, a
+        // pointer perhaps, is disowned by the next statement.
+        unsafe {
+            let from = self.at(self.payload_offset());
+            ptr::copy_nonoverlapping(from, new.at(new.payload_offset()), payload_len);
+        }
+        if matches!(self.kind(), Kind::Shared | Kind::Collection) {
+            self.set_header(self.header() & !KIND_MASK | Kind::Int as u64);
+        }
+        new
+    }
+
+    /// The same entry under another key.
+    pub fn renamed(mut self, key: &[u8]) -> Entry {
+        let expires_at_ms = self.expires_at_ms();
+        self.moved(Some(key), expires_at_ms)
     }
 
     /// Replaces an integer by another, which counts as new: the mark of an edit goes.
@@ -381,12 +473,15 @@ impl Entry {
         unsafe { self.at(self.payload_offset()).cast::<i64>().write_unaligned(int) };
     }
 
-    /// The same value under another key.
-    pub fn renamed(&self, key: &[u8], expires_at_ms: Option<i64>) -> Entry {
-        let value = match self.string() {
-            StringRef::Int(int) => NewString::Int(int),
-            StringRef::Inline(bytes) => NewString::Inline(bytes),
-            StringRef::Shared(bytes) => NewString::Shared(Arc::clone(bytes)),
+    /// A copy of the value under another key.
+    pub fn copied(&self, key: &[u8], expires_at_ms: Option<i64>) -> Entry {
+        let value = match (self.string(), self.collection()) {
+            (Some(StringRef::Int(int)), _) => NewString::Int(int).into(),
+            (Some(StringRef::Inline(bytes)), _) => NewString::Inline(bytes).into(),
+            (Some(StringRef::Shared(bytes)), _) => NewString::Shared(Arc::clone(bytes)).into(),
+            (None, collection) => NewValue::Collection(Box::new(
+                collection.expect("a value is a string or a collection").clone(),
+            )),
         };
         let mut new = Entry::new(key, value, expires_at_ms);
         new.set_header(new.header() | (self.header() & EDITED));
@@ -410,7 +505,7 @@ mod tests {
     use super::*;
 
     fn text(entry: &Entry) -> Vec<u8> {
-        entry.string().to_vec()
+        entry.string().expect("a string").to_vec()
     }
 
     #[test]
@@ -429,7 +524,7 @@ mod tests {
                     entry.set_expiry(None);
                     assert_eq!((text(&entry), entry.access_bits()), (value.clone(), 0xABCDEF));
                     entry.overwrite(NewString::encode(b"-12"), Some(9));
-                    assert_eq!(entry.string(), StringRef::Int(-12));
+                    assert_eq!(entry.string(), Some(StringRef::Int(-12)));
                     entry.overwrite(NewString::encode(&value), None);
                     assert_eq!((text(&entry), entry.key()), (value.clone(), &key[..]));
                 }
@@ -440,10 +535,10 @@ mod tests {
     #[test]
     fn a_shared_string_outlives_its_overwriting() {
         let mut entry = Entry::new(b"k", NewString::encode(&vec![7; 50_000]), None);
-        let StringRef::Shared(held) = entry.string() else { panic!("long strings are shared") };
+        let Some(StringRef::Shared(held)) = entry.string() else { panic!("long strings are shared") };
         let held = Arc::clone(held);
         entry.shared_mut().expect("it is shared").push(8);
-        assert_eq!((held.len(), entry.string().len()), (50_000, 50_001));
+        assert_eq!((held.len(), text(&entry).len()), (50_000, 50_001));
         entry.overwrite(NewString::encode(b"x"), None);
         assert_eq!(held.len(), 50_000);
     }

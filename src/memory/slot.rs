@@ -9,6 +9,8 @@
 //! Zero is an empty slot. Slots compare by hash first, so an array of them sorts into hash order.
 
 use super::entry::{ENTRY_ALIGN, Entry};
+use crate::value::Collection;
+use crate::value::string::StringRef;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -115,6 +117,32 @@ impl<'a> EntryMut<'a> {
     pub unsafe fn new(slot: &'a mut Slot) -> EntryMut<'a> {
         // SAFETY: as the caller promises; `&mut Slot` keeps everyone else away until the drop.
         EntryMut { entry: ManuallyDrop::new(unsafe { slot.into_entry() }), slot }
+    }
+}
+
+impl<'a> EntryMut<'a> {
+    /// The entry's collection for as long as the table is borrowed: an edit of it does not move the entry.
+    pub fn into_collection(mut self) -> Option<&'a mut Collection> {
+        let collection = std::ptr::from_mut(self.collection_mut()?);
+        // SAFETY: the collection has an allocation of its own that the entry, back in its slot after the
+        // drop, owns; for 'a the slot is borrowed mutably, so nobody else reaches either.
+        Some(unsafe { &mut *collection })
+    }
+}
+
+impl<'a> EntryRef<'a> {
+    /// The entry's collection for as long as the table is borrowed.
+    pub fn into_collection(self) -> Option<&'a Collection> {
+        let collection = std::ptr::from_ref(self.collection()?);
+        // SAFETY: the table's entries, this one among them, stay as they are for 'a.
+        Some(unsafe { &*collection })
+    }
+
+    /// The entry's string for as long as the table is borrowed.
+    pub fn into_string(self) -> Option<StringRef<'a>> {
+        // SAFETY: the string lies in the entry or what it owns, and the table's entries stay as they are
+        // for 'a; only the lifetime changes.
+        self.string().map(|string| unsafe { std::mem::transmute::<StringRef<'_>, StringRef<'a>>(string) })
     }
 }
 

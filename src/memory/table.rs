@@ -315,7 +315,7 @@ mod tests {
                     }
                     Step::Remove(k) => {
                         let (at, key) = (position(k, spread), k.to_string().into_bytes());
-                        let removed = table.remove(at, &key).map(|e| e.string().as_int().unwrap());
+                        let removed = table.remove(at, &key).map(|e| e.string().unwrap().as_int().unwrap());
                         prop_assert_eq!(removed, model.remove(&(at, key)));
                     }
                     Step::Edit(k) => {
@@ -328,7 +328,7 @@ mod tests {
                 }
                 prop_assert_eq!(table.len(), model.len());
             }
-            let mut seen: Vec<_> = table.iter_from(0).map(|(at, e)| ((at, e.key().to_vec()), e.string().as_int().unwrap())).collect();
+            let mut seen: Vec<_> = table.iter_from(0).map(|(at, e)| ((at, e.key().to_vec()), e.string().unwrap().as_int().unwrap())).collect();
             prop_assert!(seen.is_sorted_by_key(|((at, _), _)| *at));
             seen.sort();
             prop_assert_eq!(seen, model.clone().into_iter().collect::<Vec<_>>());

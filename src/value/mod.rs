@@ -1,11 +1,148 @@
-//! The data structures behind the types of the protocol, and their compact forms.
+//! The data structures and their compact forms; no protocol, no keys of the keyspace, no clock.
 //!
-//! No protocol, no keys, no clock: a value does not know its own name, nor when it expires.
+//! A string is kept by its entry (see [`string`]); everything else is a [`Collection`]. Small collections
+//! are packed into contiguous bytes ([`listpack`], [`intset`]); large ones are a [`table`] of members, a
+//! tree beside it for sorted sets ([`zset`]), or a row of packed chunks ([`list`]).
 
 pub mod bits;
+pub mod blob;
+pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
+pub mod set;
 pub mod size_class;
 pub mod string;
+pub mod table;
+pub mod zset;
+
+use hash::Hash;
+use list::List;
+use listpack::Listpack;
+use set::Set;
+use zset::Zset;
+
+/// Up to where a collection stays packed (`…-max-listpack-entries`, `…-max-listpack-value`).
+#[derive(Clone, Copy, Debug)]
+pub struct PackLimits {
+    /// The most members.
+    pub entries: usize,
+    /// The longest member in bytes.
+    pub value_bytes: usize,
+}
+
+/// A pack longer than this is never added to: its length has 32 bits.
+const PACK_BYTES_MAX: usize = 1 << 30;
+
+impl PackLimits {
+    /// Whether `member` may be added to `pack` as far as lengths go.
+    pub fn fits(&self, pack: &Listpack, member: &[u8]) -> bool {
+        member.len() <= self.value_bytes && pack.byte_len() + member.len() <= PACK_BYTES_MAX
+    }
+}
+
+/// A value that is no string.
+#[derive(Clone)]
+pub enum Collection {
+    /// Fields and values.
+    Hash(Hash),
+    /// Elements in the order of insertion.
+    List(List),
+    /// Different members.
+    Set(Set),
+    /// Different members in the order of their scores.
+    Zset(Zset),
+}
+
+/// From this many members on a collection that is not packed is freed in the background.
+const LARGE_LEN: usize = 1024;
+
+impl Collection {
+    /// The name of the type, as TYPE says it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Collection::Hash(_) => "hash",
+            Collection::List(_) => "list",
+            Collection::Set(_) => "set",
+            Collection::Zset(_) => "zset",
+        }
+    }
+
+    /// The name that Redis has for the way it is kept.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Collection::Hash(hash) => hash.encoding(),
+            Collection::List(list) => list.encoding(),
+            Collection::Set(set) => set.encoding(),
+            Collection::Zset(zset) => zset.encoding(),
+        }
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        match self {
+            Collection::Hash(hash) => hash.len(),
+            Collection::List(list) => list.len(),
+            Collection::Set(set) => set.len(),
+            Collection::Zset(zset) => zset.len(),
+        }
+    }
+
+    /// Whether a key with it must go. (A stream without entries stays.)
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether freeing it takes long.
+    pub fn is_large(&self) -> bool {
+        self.len() >= LARGE_LEN
+    }
+
+    /// The bytes that it points to, of a large one an estimate from `samples` members.
+    pub fn memory_bytes(&self, samples: usize) -> usize {
+        match self {
+            Collection::Hash(hash) => hash.memory_bytes(samples),
+            Collection::List(list) => list.memory_bytes(samples),
+            Collection::Set(set) => set.memory_bytes(samples),
+            Collection::Zset(zset) => zset.memory_bytes(samples),
+        }
+    }
+}
+
+/// One of the types of collections.
+pub trait Typed: Default {
+    /// The collection, if it is of this type.
+    fn of(collection: &Collection) -> Option<&Self>;
+    /// The same, to edit.
+    fn of_mut(collection: &mut Collection) -> Option<&mut Self>;
+    /// As a collection of any type.
+    fn wrap(self) -> Collection;
+}
+
+macro_rules! typed {
+    ($($kind:ident),*) => {$(
+        impl Typed for $kind {
+            #[inline]
+            fn of(collection: &Collection) -> Option<&Self> {
+                match collection {
+                    Collection::$kind(value) => Some(value),
+                    _ => None,
+                }
+            }
+            #[inline]
+            fn of_mut(collection: &mut Collection) -> Option<&mut Self> {
+                match collection {
+                    Collection::$kind(value) => Some(value),
+                    _ => None,
+                }
+            }
+            fn wrap(self) -> Collection {
+                Collection::$kind(self)
+            }
+        }
+    )*};
+}
+
+typed!(Hash, List, Set, Zset);
