@@ -65,6 +65,8 @@ settings! {
     set_max_listpack_value: usize,
     zset_max_listpack_entries: usize,
     zset_max_listpack_value: usize,
+    stream_node_max_bytes: usize,
+    stream_node_max_entries: usize,
     notify_keyspace_events: NotifyFlags,
     slowlog_log_slower_than_us: i64,
     slowlog_max_len: usize,
@@ -252,6 +254,10 @@ pub static PARAMETERS: &[Parameter] = rows! {
         "Most members of a sorted set that is kept packed";
     "zset-max-listpack-value", zset_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
         "Longest member of a sorted set that is kept packed", unit "bytes";
+    "stream-node-max-bytes", stream_node_max_bytes, Memory(0, LONG), "4096", Runtime,
+        "Bytes from which on a node of a stream takes no more entries; 0 for no limit", unit "bytes";
+    "stream-node-max-entries", stream_node_max_entries, Integer(0, i64::MAX), "100", Runtime,
+        "Entries of a node of a stream; 0 for no limit";
     // Events and observation.
     "notify-keyspace-events", notify_keyspace_events, Form("letters out of Ag$lshzxeKEtmdn"), "", Runtime,
         "Classes of key events to publish; needs K or E to publish any";

@@ -14,6 +14,7 @@ pub mod list;
 pub mod listpack;
 pub mod set;
 pub mod size_class;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod zset;
@@ -22,6 +23,7 @@ use hash::Hash;
 use list::List;
 use listpack::Listpack;
 use set::Set;
+use stream::Stream;
 use zset::Zset;
 
 /// Up to where a collection stays packed (`…-max-listpack-entries`, `…-max-listpack-value`).
@@ -54,6 +56,8 @@ pub enum Collection {
     Set(Set),
     /// Different members in the order of their scores.
     Zset(Zset),
+    /// Entries in the order of their IDs.
+    Stream(Box<Stream>),
 }
 
 /// From this many members on a collection that is not packed is freed in the background.
@@ -67,6 +71,7 @@ impl Collection {
             Collection::List(_) => "list",
             Collection::Set(_) => "set",
             Collection::Zset(_) => "zset",
+            Collection::Stream(_) => "stream",
         }
     }
 
@@ -77,6 +82,7 @@ impl Collection {
             Collection::List(list) => list.encoding(),
             Collection::Set(set) => set.encoding(),
             Collection::Zset(zset) => zset.encoding(),
+            Collection::Stream(_) => "stream",
         }
     }
 
@@ -87,12 +93,13 @@ impl Collection {
             Collection::List(list) => list.len(),
             Collection::Set(set) => set.len(),
             Collection::Zset(zset) => zset.len(),
+            Collection::Stream(stream) => stream.log.len() as usize,
         }
     }
 
     /// Whether a key with it must go. (A stream without entries stays.)
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        !matches!(self, Collection::Stream(_)) && self.len() == 0
     }
 
     /// Whether freeing it takes long.
@@ -107,6 +114,7 @@ impl Collection {
             Collection::List(list) => list.memory_bytes(samples),
             Collection::Set(set) => set.memory_bytes(samples),
             Collection::Zset(zset) => zset.memory_bytes(samples),
+            Collection::Stream(stream) => stream.memory_bytes(samples),
         }
     }
 }
@@ -146,3 +154,23 @@ macro_rules! typed {
 }
 
 typed!(Hash, List, Set, Zset);
+
+impl Typed for Stream {
+    #[inline]
+    fn of(collection: &Collection) -> Option<&Self> {
+        match collection {
+            Collection::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+    #[inline]
+    fn of_mut(collection: &mut Collection) -> Option<&mut Self> {
+        match collection {
+            Collection::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+    fn wrap(self) -> Collection {
+        Collection::Stream(Box::new(self))
+    }
+}
