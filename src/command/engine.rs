@@ -9,7 +9,7 @@
 //! One engine a worker; nothing in it is shared, and no call waits.
 
 use super::parse::c_string;
-use super::row::{Flag, Row};
+use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
 use super::{Ctx, Error, Step};
@@ -120,7 +120,10 @@ impl Engine {
             Found::Command(_, row) if row.has_keys() => row
                 .keys
                 .first()
-                .and_then(|spec| request.get(spec.first))
+                .and_then(|spec| match spec.begin {
+                    Begin::Index(index) => request.get(index),
+                    _ => None,
+                })
                 .map(|key| self.services.keyspace.hash(key)),
             _ => None,
         };
@@ -235,8 +238,8 @@ impl Engine {
         if row.has_keys() {
             let space = &self.services.keyspace;
             match (row.keys, request.hash, row.databases) {
-                ([spec], Some(hash), None) if spec.last == 0 => {
-                    keys.push(Key { database: state.database, name: arg(&args, spec.first), hash });
+                ([spec], Some(hash), None) if let Some(index) = spec.single() => {
+                    keys.push(Key { database: state.database, name: arg(&args, index), hash });
                 }
                 _ => {
                     keys.extend(row.key_places(&args, state.database).into_iter().map(|(database, index)| {

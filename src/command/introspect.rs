@@ -2,7 +2,8 @@
 
 use super::parse::is;
 use super::row::{
-    Arg, ArgKind, CATEGORY_NAMES, Category, FLAG_NAMES, Flag, KeySpec, Row, arg, container, one_of, row,
+    Arg, ArgKind, Begin, CATEGORY_NAMES, Category, FLAG_NAMES, Find, Flag, KeySpec, Row, arg, container,
+    one_of, row,
 };
 use super::table::{Found, all_rows, lookup};
 use super::{Answer, Ctx, DONE, Error};
@@ -42,18 +43,16 @@ fn full_name(row: &Row, outer: Option<&Row>) -> String {
 
 /// First key, last key and step as COMMAND INFO shows them.
 fn legacy_range(row: &Row) -> (i64, i64, i64) {
-    match row.keys.first() {
-        Some(first) => {
-            // Several specifications of single keys next to one another are shown as one range.
-            let last_spec = row.keys.last().unwrap_or(first);
-            let last = if last_spec.last >= 0 {
-                last_spec.first as i64 + i64::from(last_spec.last)
-            } else {
-                i64::from(last_spec.last)
-            };
-            (first.first as i64, last, first.step as i64)
+    let ranges = row.keys.iter().filter_map(|spec| match (spec.begin, spec.find) {
+        (Begin::Index(first), Find::Range { last, step, .. }) => Some((first as i64, i64::from(last), step)),
+        _ => None,
+    });
+    // Several specifications of single keys next to one another are shown as one range.
+    match (ranges.clone().next(), ranges.last()) {
+        (Some((first, _, step)), Some((last_first, last, _))) => {
+            (first, if last >= 0 { last_first + last } else { last }, step as i64)
         }
-        None => (0, 0, 0),
+        _ => (0, 0, 0),
     }
 }
 
@@ -65,26 +64,46 @@ fn write_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
     }
     reply.bulk(b"flags");
     reply.simple_set(spec.flags);
-    reply.bulk(b"begin_search");
+    match spec.begin {
+        Begin::Index(index) => write_search(reply, "begin_search", "index", &[("index", index as i64)]),
+        Begin::Keyword(word, from) => {
+            write_search_type(reply, "begin_search", "keyword", 2);
+            reply.bulk(b"keyword");
+            reply.bulk(word.as_bytes());
+            reply.bulk(b"startfrom");
+            reply.int(from.into());
+        }
+        Begin::Unknown => write_search(reply, "begin_search", "unknown", &[]),
+    }
+    match spec.find {
+        Find::Range { last, step, limit } => {
+            let parts = [("lastkey", last.into()), ("keystep", step as i64), ("limit", limit as i64)];
+            write_search(reply, "find_keys", "range", &parts);
+        }
+        Find::Counted { number_at, first, step } => {
+            let parts =
+                [("keynumidx", number_at as i64), ("firstkey", first as i64), ("keystep", step as i64)];
+            write_search(reply, "find_keys", "keynum", &parts);
+        }
+        Find::Unknown => write_search(reply, "find_keys", "unknown", &[]),
+    }
+}
+
+fn write_search_type(reply: &mut Reply<'_>, part: &str, kind: &str, len: usize) {
+    reply.bulk(part.as_bytes());
     reply.map(2);
     reply.bulk(b"type");
-    reply.bulk(b"index");
+    reply.bulk(kind.as_bytes());
     reply.bulk(b"spec");
-    reply.map(1);
-    reply.bulk(b"index");
-    reply.int(spec.first as i64);
-    reply.bulk(b"find_keys");
-    reply.map(2);
-    reply.bulk(b"type");
-    reply.bulk(b"range");
-    reply.bulk(b"spec");
-    reply.map(3);
-    reply.bulk(b"lastkey");
-    reply.int(spec.last.into());
-    reply.bulk(b"keystep");
-    reply.int(spec.step as i64);
-    reply.bulk(b"limit");
-    reply.int(0);
+    reply.map(len);
+}
+
+fn write_search(reply: &mut Reply<'_>, part: &str, kind: &str, fields: &[(&str, i64)]) {
+    write_search_type(reply, part, kind, fields.len());
+    for (name, value) in fields {
+        reply.bulk(name.as_bytes());
+        reply.int(*value);
+    }
 }
 
 fn write_info(reply: &mut Reply<'_>, row: &Row, outer: Option<&Row>) {
@@ -92,8 +111,14 @@ fn write_info(reply: &mut Reply<'_>, row: &Row, outer: Option<&Row>) {
     reply.array(10);
     reply.bulk(full_name(row, outer).as_bytes());
     reply.int(row.arity.into());
-    let flags: Vec<&str> =
+    let mut flags: Vec<&str> =
         FLAG_NAMES.iter().filter(|(flag, _)| row.has(*flag)).map(|(_, name)| *name).collect();
+    if row.has_movable_keys() {
+        flags.insert(
+            flags.iter().position(|name| *name > "movablekeys").unwrap_or(flags.len()),
+            "movablekeys",
+        );
+    }
     reply.simple_set(&flags);
     reply.int(first);
     reply.int(last);
@@ -301,7 +326,7 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
         .keys
         .iter()
         .flat_map(|spec| {
-            spec.indices(request.len()).map(move |index| (index, key_flags(&request, row, spec)))
+            spec.indices(&request).into_iter().map(move |index| (index, key_flags(&request, row, spec)))
         })
         .collect();
     if keys.is_empty() {

@@ -4,6 +4,7 @@
 //! positions, COMMAND, COMMAND DOCS, COMMAND GETKEYS, and the table of commands in the README.
 
 use super::{Ctx, Handler};
+use crate::number;
 use crate::resp::Args;
 use smallvec::SmallVec;
 
@@ -114,25 +115,89 @@ pub const CATEGORY_NAMES: &[(Category, &str)] = &[
     (Category::Scripting, "scripting"),
 ];
 
-/// Where a command has keys among its arguments: from `first`, each `step`-th, up to `last` (counted from
-/// `first`, or from the end of the arguments where negative).
+/// Where the search for keys begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begin {
+    /// At the argument of this index.
+    Index(usize),
+    /// After this word, looked for from an index on (negative: from the end, backwards).
+    Keyword(&'static str, i32),
+    /// Only the command's own rules tell.
+    Unknown,
+}
+
+/// Which arguments from there on are keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Find {
+    /// Each `step`-th up to `last`, which is relative to the first, or, negative, to the end; of what is
+    /// left only one `limit`-th, where that is more than 1.
+    Range {
+        /// The last key.
+        last: i32,
+        /// The distance between keys.
+        step: usize,
+        /// The part of the rest that is keys.
+        limit: usize,
+    },
+    /// As many as an argument says.
+    Counted {
+        /// Where the number stands.
+        number_at: usize,
+        /// Where the first key stands.
+        first: usize,
+        /// The distance between keys.
+        step: usize,
+    },
+    /// Only the command's own rules tell.
+    Unknown,
+}
+
+/// Where a command has keys among its arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     /// What is done with the keys, in the words of COMMAND INFO.
     pub flags: &'static [&'static str],
-    /// The index of the first key.
-    pub first: usize,
-    /// The index of the last key, relative to `first`; negative: from the end.
-    pub last: i32,
-    /// The distance between keys.
-    pub step: usize,
+    /// Where they begin.
+    pub begin: Begin,
+    /// Which they are.
+    pub find: Find,
     /// A remark of COMMAND INFO.
     pub notes: Option<&'static str>,
 }
 
+type Flags = &'static [&'static str];
+
 /// Keys from `first` to `last`, each `step`-th.
-pub const fn keys_at(first: usize, last: i32, step: usize, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, first, last, step, notes: None }
+pub const fn keys_at(first: usize, last: i32, step: usize, flags: Flags) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 }, notes: None }
+}
+
+/// Keys after a number of keys: number and first key relative to `begin`.
+pub const fn keys_counted(
+    begin: usize,
+    number_at: usize,
+    first: usize,
+    step: usize,
+    flags: Flags,
+) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(begin), find: Find::Counted { number_at, first, step }, notes: None }
+}
+
+/// Keys after a word that is looked for from `from` on.
+pub const fn keys_after(
+    word: &'static str,
+    from: i32,
+    last: i32,
+    step: usize,
+    limit: usize,
+    flags: Flags,
+) -> KeySpec {
+    KeySpec { flags, begin: Begin::Keyword(word, from), find: Find::Range { last, step, limit }, notes: None }
+}
+
+/// Keys that only the command's own rules find.
+pub const fn keys_unknown(flags: Flags) -> KeySpec {
+    KeySpec { flags, begin: Begin::Unknown, find: Find::Unknown, notes: None }
 }
 
 impl KeySpec {
@@ -141,14 +206,53 @@ impl KeySpec {
         KeySpec { notes: Some(notes), ..self }
     }
 
-    /// The keys' indices for a request of `len` arguments.
-    pub fn indices(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        let last = if self.last >= 0 {
-            self.first + self.last as usize
-        } else {
-            len.saturating_sub(-self.last as usize)
+    /// The index of the key where there is exactly one, at a fixed place.
+    #[inline]
+    pub fn single(&self) -> Option<usize> {
+        match (self.begin, self.find) {
+            (Begin::Index(index), Find::Range { last: 0, .. }) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// The keys' indices in a request.
+    pub fn indices(&self, args: &Args<'_>) -> SmallVec<[usize; 2]> {
+        let is_word = |index: &usize, word: &str| {
+            args.get(*index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
         };
-        (self.first..=last.min(len.saturating_sub(1))).step_by(self.step)
+        let begin = match self.begin {
+            Begin::Index(index) => Some(index),
+            Begin::Keyword(word, from) => match usize::try_from(from) {
+                Ok(from) => (from..args.len()).find(|index| is_word(index, word)),
+                Err(_) => {
+                    let last = args.len().saturating_sub(from.unsigned_abs() as usize);
+                    (1..=last).rev().find(|index| is_word(index, word))
+                }
+            }
+            .map(|index| index + 1),
+            Begin::Unknown => None,
+        };
+        let Some(begin) = begin else { return SmallVec::new() };
+        let (first, end, step) = match self.find {
+            Find::Range { last, step, limit } => {
+                let end = if last >= 0 {
+                    begin + last as usize + 1
+                } else if limit > 1 {
+                    begin + args.len().saturating_sub(begin) / limit
+                } else {
+                    (args.len() + 1).saturating_sub(last.unsigned_abs() as usize)
+                };
+                (begin, end, step)
+            }
+            Find::Counted { number_at, first, step } => {
+                let number = args.get(begin + number_at).and_then(number::parse_i64).unwrap_or(0);
+                let first = begin + first;
+                let number = usize::try_from(number).unwrap_or(0).min(args.len());
+                (first, first + number * step, step)
+            }
+            Find::Unknown => return SmallVec::new(),
+        };
+        (first..end.min(args.len())).step_by(step).collect()
     }
 }
 
@@ -422,16 +526,22 @@ impl Row {
         !self.keys.is_empty() && !self.has(Flag::PubSub)
     }
 
+    /// Whether its keys' places depend on the arguments.
+    pub fn has_movable_keys(&self) -> bool {
+        let fixed = |spec: &KeySpec| {
+            matches!((spec.begin, spec.find), (Begin::Index(_), Find::Range { .. }))
+                && !spec.flags.contains(&"variable_flags")
+        };
+        !self.keys.iter().all(fixed)
+    }
+
     /// The databases and argument indices of the keys of a request, in order.
     pub fn key_places(&self, args: &Args<'_>, selected: usize) -> SmallVec<[(usize, usize); 2]> {
         match self.databases {
             Some(databases) => databases(args, selected),
-            None => self
-                .keys
-                .iter()
-                .flat_map(|spec| spec.indices(args.len()))
-                .map(|index| (selected, index))
-                .collect(),
+            None => {
+                self.keys.iter().flat_map(|spec| spec.indices(args)).map(|index| (selected, index)).collect()
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parse::{int, is};
 use super::row::{ArgKind, Category, Flag, Row, arg, block, key, keys_at, one_of, row, token};
-use super::set::{getex, psetex, set, setex, setnx};
+use super::string_set::{getex, psetex, set, setex, setnx};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Expiry, Lookup};

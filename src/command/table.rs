@@ -6,6 +6,14 @@ use std::sync::LazyLock;
 /// The rows of all families.
 const FAMILIES: &[&[Row]] = &[
     super::string::ROWS,
+    super::list::ROWS,
+    super::set::ROWS,
+    super::zset::ROWS,
+    super::zset_range::ROWS,
+    super::zset_combine::ROWS,
+    super::hash::ROWS,
+    super::hash_expire::ROWS,
+    super::stream::ROWS,
     super::bitmap::ROWS,
     super::hyperloglog::ROWS,
     super::key::ROWS,

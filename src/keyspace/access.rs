@@ -1,7 +1,7 @@
 //! A command's hold on its keys: what handlers read and write through.
 
 use super::reclaim::Garbage;
-use super::{Change, Effect, Keyspace, Scratch};
+use super::{Change, Effect, Keyspace, RandomSource, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::entry::NewValue;
 use crate::memory::slot::{EntryMut, EntryRef};
@@ -123,6 +123,11 @@ impl<'a> Access<'a> {
     /// The worker's scratch, for what concerns whole databases.
     pub fn scratch(&mut self) -> &mut Scratch {
         self.scratch
+    }
+
+    /// Random numbers for as long as keys are read.
+    pub fn random_source(&mut self) -> RandomSource {
+        RandomSource(self.scratch.random() | 1)
     }
 
     /// Finds the lock of a key.

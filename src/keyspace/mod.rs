@@ -72,6 +72,25 @@ impl Scratch {
     }
 }
 
+/// A generator of its own for a command that reads keys meanwhile.
+pub struct RandomSource(u64);
+
+impl RandomSource {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, and is no iterator")]
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
+    }
+
+    /// Another one.
+    pub fn fork(&mut self) -> RandomSource {
+        RandomSource(self.next() | 1)
+    }
+}
+
 /// All databases.
 pub struct Keyspace {
     databases: Box<[OnceLock<Database>]>,

@@ -96,7 +96,9 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Answer {
         }
         let old = group.pending(id).copied();
         let deliveries = match old {
-            Some(old) if idle_min_ms > 0 && now_ms.saturating_sub(old.delivered_at_ms) < idle_min_ms => continue,
+            Some(old) if idle_min_ms > 0 && now_ms.saturating_sub(old.delivered_at_ms) < idle_min_ms => {
+                continue;
+            }
             Some(old) => old.deliveries,
             None if options.force => 1,
             None => continue,

@@ -73,16 +73,15 @@ pub(super) fn xgroup_create(ctx: &mut Ctx<'_>) -> Answer {
 
 pub(super) fn xgroup_setid(ctx: &mut Ctx<'_>) -> Answer {
     let options = options(ctx, false)?;
-    let (key, name, text) = (ctx.key(0), &ctx.args[3], &ctx.args[4]);
-    let misplaced = !matches!(ctx.args.len(), 5 | 7);
-    let (words, stream) = ((&ctx.args[0], &ctx.args[1]), stream(ctx, key)?);
+    let args = ctx.args;
+    let (key, name, text) = (ctx.key(0), &args[3], &args[4]);
+    let stream = stream(ctx, key)?;
     let last_id = stream.log.last_id;
     let group = group(stream, name, key)?;
-    if misplaced {
-        return Err(Error::subcommand_syntax(words.0, words.1));
+    if !matches!(args.len(), 5 | 7) {
+        return Err(Error::subcommand_syntax(&args[0], &args[1]));
     }
-    group.last_id =
-        if is_byte(text, b'$') { last_id } else { Id::parse_bound(text, 0).ok_or(INVALID_ID)? };
+    group.last_id = if is_byte(text, b'$') { last_id } else { Id::parse_bound(text, 0).ok_or(INVALID_ID)? };
     group.entries_read = options.entries_read;
     ctx.access.edited(key, STREAM, "xgroup-setid");
     ctx.reply.ok();
@@ -90,8 +89,8 @@ pub(super) fn xgroup_setid(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 pub(super) fn xgroup_destroy(ctx: &mut Ctx<'_>) -> Answer {
-    let (key, name) = (ctx.key(0), &ctx.args[3]);
-    let destroyed = stream(ctx, key)?.groups.remove(name).is_some();
+    let (key, args) = (ctx.key(0), ctx.args);
+    let destroyed = stream(ctx, key)?.groups.remove(&args[3]).is_some();
     if destroyed {
         ctx.access.edited(key, STREAM, "xgroup-destroy");
     }
@@ -100,8 +99,9 @@ pub(super) fn xgroup_destroy(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 pub(super) fn xgroup_createconsumer(ctx: &mut Ctx<'_>) -> Answer {
-    let (key, name, consumer, now_ms) = (ctx.key(0), &ctx.args[3], &ctx.args[4], ctx.now_ms());
-    let group = group(stream(ctx, key)?, name, key)?;
+    let (key, args, now_ms) = (ctx.key(0), ctx.args, ctx.now_ms());
+    let consumer = &args[4];
+    let group = group(stream(ctx, key)?, &args[3], key)?;
     let new = group.find(consumer).is_none();
     if new {
         group.add_consumer(consumer, now_ms);
@@ -112,8 +112,8 @@ pub(super) fn xgroup_createconsumer(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 pub(super) fn xgroup_delconsumer(ctx: &mut Ctx<'_>) -> Answer {
-    let (key, name, consumer) = (ctx.key(0), &ctx.args[3], &ctx.args[4]);
-    let pending = group(stream(ctx, key)?, name, key)?.remove_consumer(consumer);
+    let (key, args) = (ctx.key(0), ctx.args);
+    let pending = group(stream(ctx, key)?, &args[3], key)?.remove_consumer(&args[4]);
     if pending.is_some() {
         ctx.access.edited(key, STREAM, "xgroup-delconsumer");
     }

@@ -9,7 +9,7 @@ mod range;
 mod read;
 mod rows;
 
-pub(super) use rows::ROWS;
+pub use rows::ROWS;
 
 use super::parse::c_string;
 use super::{Ctx, Error};

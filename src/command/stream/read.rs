@@ -3,7 +3,9 @@
 //! Both look at each stream twice, as Redis does: once to read what follows which ID, and once all IDs are
 //! known to be right, to answer.
 
-use super::{find_or_add_consumer, id, is_byte, no_group, note_group_change, write_entries, write_entry, write_id};
+use super::{
+    find_or_add_consumer, id, is_byte, no_group, note_group_change, write_entries, write_entry, write_id,
+};
 use crate::command::parse::{int, int_or, is};
 use crate::command::row::Databases;
 use crate::command::{Answer, Ctx, DONE, Error};
