@@ -16,6 +16,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("string", "Strings"),
     ("bitmap", "Bitmaps"),
     ("hyperloglog", "HyperLogLogs"),
+    ("stream", "Streams"),
     ("generic", "Keys"),
     ("pubsub", "Pub/sub"),
     ("connection", "Connection"),

@@ -22,4 +22,5 @@ mod redis_cli;
 mod redis_rs;
 mod scan;
 mod server;
+mod streams;
 mod strings;
