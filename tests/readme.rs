@@ -14,6 +14,9 @@ const COMMAND: &str = "STRATA_README=write cargo test --test readme";
 /// Groups of the documentation in the order in which they are shown, with their titles.
 const GROUPS: &[(&str, &str)] = &[
     ("string", "Strings"),
+    ("bitmap", "Bitmaps"),
+    ("hyperloglog", "HyperLogLogs"),
+    ("stream", "Streams"),
     ("generic", "Keys"),
     ("pubsub", "Pub/sub"),
     ("connection", "Connection"),

@@ -55,7 +55,7 @@ fn edit(mut pack: Listpack) {
         pack.replace(at, b"-");
     }
     pack.remove_range(0, 1);
-    assert_eq!(pack.len(), len);
+    assert_eq!(pack.len(), len + 1);
     assert_eq!(Listpack::from_bytes(pack.as_bytes().to_vec()), Ok(pack.clone()));
     let mut at = pack.first();
     while let Some(here) = at {

@@ -345,13 +345,32 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
     Ok(keys)
 }
 
-/// What is done with a key; for SET and GETEX that depends on the options.
+/// What is done with a key; for some commands that depends on the options.
 fn key_flags(request: &crate::resp::Args<'_>, row: &Row, spec: &KeySpec) -> &'static [&'static str] {
     if row.name == "set" {
         let gets = request.iter().skip(3).any(|word| is(word, "get"));
         return if gets { &["RW", "access", "update"] } else { &["OW", "update"] };
     }
+    if row.name == "bitfield" {
+        return if reads_fields(request) { &["RO", "access"] } else { &["RW", "access", "update"] };
+    }
     spec.flags
+}
+
+/// Whether a BITFIELD has nothing but GET and OVERFLOW.
+fn reads_fields(request: &crate::resp::Args<'_>) -> bool {
+    let mut at = 2;
+    while let Some(word) = request.get(at) {
+        let more = request.len() - at - 1;
+        if is(word, "get") && more >= 2 {
+            at += 3;
+        } else if is(word, "overflow") && more >= 1 {
+            at += 2;
+        } else {
+            return false;
+        }
+    }
+    true
 }
 
 fn command_getkeys(ctx: &mut Ctx<'_>) -> Answer {

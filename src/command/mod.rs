@@ -5,6 +5,7 @@
 //! and writes its reply. It never touches a socket, never waits and takes no lock of its own on keys.
 //! Adding a command is one function and one row in one file.
 
+mod bitmap;
 mod blocking;
 mod client;
 mod client_filter;
@@ -17,6 +18,7 @@ mod expire;
 mod geo;
 mod hash;
 mod hash_expire;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod key;
@@ -35,6 +37,7 @@ mod services;
 mod set;
 
 mod sort;
+mod stream;
 mod string;
 mod string_set;
 mod table;

@@ -50,6 +50,7 @@ settings! {
     maxmemory_eviction_tenacity: u32,
     lfu_log_factor: u32,
     lfu_decay_time_minutes: u32,
+    hll_sparse_max_bytes: u64,
     lazyfree_lazy_eviction: bool,
     lazyfree_lazy_expire: bool,
     lazyfree_lazy_server_del: bool,
@@ -64,6 +65,8 @@ settings! {
     set_max_listpack_value: usize,
     zset_max_listpack_entries: usize,
     zset_max_listpack_value: usize,
+    stream_node_max_bytes: usize,
+    stream_node_max_entries: usize,
     notify_keyspace_events: NotifyFlags,
     slowlog_log_slower_than_us: i64,
     slowlog_max_len: usize,
@@ -234,6 +237,8 @@ pub static PARAMETERS: &[Parameter] = rows! {
         "How slowly the access counter of the lfu policies saturates";
     "lfu-decay-time", lfu_decay_time_minutes, Integer(0, INT), "1", Runtime,
         "Time after which an access counter of the lfu policies is lowered by one; 0 never does", unit "minutes";
+    "hll-sparse-max-bytes", hll_sparse_max_bytes, Memory(0, LONG), "3000", Runtime,
+        "Longest HyperLogLog that is kept sparse", unit "bytes";
     "lazyfree-lazy-eviction", lazyfree_lazy_eviction, Bool, "no", Runtime,
         "Free evicted values in the background";
     "lazyfree-lazy-expire", lazyfree_lazy_expire, Bool, "no", Runtime,
@@ -263,6 +268,10 @@ pub static PARAMETERS: &[Parameter] = rows! {
         "Most members of a sorted set that is kept packed";
     "zset-max-listpack-value", zset_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
         "Longest member of a sorted set that is kept packed", unit "bytes";
+    "stream-node-max-bytes", stream_node_max_bytes, Memory(0, LONG), "4096", Runtime,
+        "Bytes from which on a node of a stream takes no more entries; 0 for no limit", unit "bytes";
+    "stream-node-max-entries", stream_node_max_entries, Integer(0, i64::MAX), "100", Runtime,
+        "Entries of a node of a stream; 0 for no limit";
     // Events and observation.
     "notify-keyspace-events", notify_keyspace_events, Form("letters out of Ag$lshzxeKEtmdn"), "", Runtime,
         "Classes of key events to publish; needs K or E to publish any";

@@ -307,6 +307,21 @@ impl Entry {
         Some(Arc::make_mut(unsafe { &mut *self.shared_box() }))
     }
 
+    /// The bytes of a string for editing in place, whose length stays; `None` for an integer.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        match self.kind() {
+            Kind::Int | Kind::Collection => None,
+            Kind::Shared => self.shared_mut().map(Vec::as_mut_slice),
+            Kind::Inline => {
+                self.set_header(self.header() | EDITED);
+                let (start, len) = (self.at(self.payload_offset()), self.payload_len());
+                // SAFETY: an Inline payload is `len` initialised bytes, and `&mut self` makes this the
+                // only reference to them.
+                Some(unsafe { std::slice::from_raw_parts_mut(start, len) })
+            }
+        }
+    }
+
     /// Marks a string as edited in place.
     pub fn mark_edited(&mut self) {
         self.set_header(self.header() | EDITED);

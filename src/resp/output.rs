@@ -9,7 +9,7 @@ pub const SHARE_BYTES_MIN: usize = 16 * 1024;
 pub const SLICES_MAX: usize = 64;
 
 /// An output buffer. Positions count all bytes, those of shared values included.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Output {
     bytes: Vec<u8>,
     /// Shared values, each with the offset in `bytes` that it comes before.
@@ -71,6 +71,12 @@ impl Output {
     pub fn truncate(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
         self.shared_len -= self.shared.drain(mark.shared..).map(|(_, value)| value.len()).sum::<usize>();
+    }
+
+    /// Puts bytes in at `mark`, before what came after it.
+    pub fn insert(&mut self, mark: Mark, bytes: &[u8]) {
+        self.bytes.splice(mark.bytes..mark.bytes, bytes.iter().copied());
+        self.shared[mark.shared..].iter_mut().for_each(|(before, _)| *before += bytes.len());
     }
 
     /// Empties the buffer; its memory stays, up to `keep_bytes`.
@@ -147,6 +153,13 @@ mod tests {
             prop_assert_eq!(output.len(), model.len());
             let from = from % (model.len() + 1);
             prop_assert_eq!(flat(&output, from), &model[from..]);
+            let (mut longer, end) = (Output::default(), model.len());
+            longer.extend(b"<");
+            let mark = longer.mark();
+            longer.append_from(&mut output.clone(), 0, 0);
+            longer.insert(mark, b"head");
+            prop_assert_eq!(&flat(&longer, 0)[..5], b"<head");
+            prop_assert_eq!(&flat(&longer, 5), &model[..end]);
             let mut rest = Output::default();
             rest.extend(b"ab");
             rest.append_from(&mut output, from, 0);

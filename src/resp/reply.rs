@@ -1,6 +1,6 @@
 //! Writes replies in RESP2 or RESP3, whichever the client asked for with HELLO.
 
-use super::output::{Output, SHARE_BYTES_MIN};
+use super::output::{Mark, Output, SHARE_BYTES_MIN};
 use crate::number;
 use crate::value::string::StringRef;
 use bytes::Bytes;
@@ -110,6 +110,29 @@ impl<'a> Reply<'a> {
     /// The head of an array of `len` elements.
     pub fn array(&mut self, len: usize) {
         self.header(b'*', len as i64);
+    }
+
+    /// A place for a head that is only known when what follows it is written.
+    pub fn mark(&self) -> Mark {
+        self.out.mark()
+    }
+
+    /// The head, at `mark`, of an array of `len` elements that are written already.
+    pub fn array_at(&mut self, mark: Mark, len: usize) {
+        self.head_at(mark, b'*', len);
+    }
+
+    /// The head, at `mark`, of a map of `len` pairs that are written already.
+    pub fn map_at(&mut self, mark: Mark, len: usize) {
+        if self.resp3 { self.head_at(mark, b'%', len) } else { self.head_at(mark, b'*', len * 2) }
+    }
+
+    fn head_at(&mut self, mark: Mark, kind: u8, len: usize) {
+        let mut head = Vec::with_capacity(24);
+        head.push(kind);
+        number::write_i64(&mut head, len as i64);
+        head.extend_from_slice(b"\r\n");
+        self.out.insert(mark, &head);
     }
 
     /// The head of a map of `len` pairs.

@@ -258,6 +258,17 @@ impl Listpack {
         self.splice(self.end(), 0, &Encoded::of_int(int));
     }
 
+    /// Adds many elements at the end at once.
+    pub fn append(&mut self, write: impl FnOnce(&mut Appender<'_>)) {
+        let end = self.end();
+        self.bytes.truncate(end);
+        let mut appender = Appender { bytes: &mut self.bytes, added: 0 };
+        write(&mut appender);
+        let added = appender.added;
+        self.bytes.push(END);
+        self.note_change(added, 0);
+    }
+
     /// Adds an element at the front.
     pub fn push_front(&mut self, element: &[u8]) {
         self.splice(HEADER_BYTES, 0, &Encoded::of(element));
@@ -306,7 +317,7 @@ impl Listpack {
             self.bytes.truncate(len - old + new);
             shrink_to_class(&mut self.bytes);
         }
-        self.note_change(old == 0, 0);
+        self.note_change(usize::from(old == 0), 0);
     }
 
     /// Removes an element; returns the one after it.
@@ -336,16 +347,16 @@ impl Listpack {
     fn cut(&mut self, start: usize, end: usize, elements: usize) {
         self.bytes.drain(start..end);
         shrink_to_class(&mut self.bytes);
-        self.note_change(false, elements);
+        self.note_change(0, elements);
     }
 
     /// Brings the header up to date.
-    fn note_change(&mut self, added: bool, removed: usize) {
+    fn note_change(&mut self, added: usize, removed: usize) {
         let total = self.bytes.len() as u32;
         self.bytes[..4].copy_from_slice(&total.to_le_bytes());
         let count = self.header_count();
         if count != UNCOUNTED {
-            let count = count - removed as u16 + u16::from(added);
+            let count = (usize::from(count) - removed + added).min(UNCOUNTED.into()) as u16;
             self.bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
         }
     }
@@ -384,6 +395,34 @@ fn check(bytes: &[u8]) -> Option<()> {
 /// How many bytes the length that ends before `end` really takes.
 fn backlen_bytes_at(bytes: &[u8], end: usize) -> usize {
     1 + bytes[..end].iter().rev().take(5).take_while(|byte| **byte & 0x80 != 0).count()
+}
+
+/// Writes elements at the end of a pack.
+pub struct Appender<'a> {
+    bytes: &'a mut Vec<u8>,
+    added: usize,
+}
+
+impl Appender<'_> {
+    /// Adds an element.
+    #[inline]
+    pub fn push(&mut self, element: &[u8]) {
+        self.write(&Encoded::of(element));
+    }
+
+    /// Adds an integer.
+    #[inline]
+    pub fn push_int(&mut self, int: i64) {
+        self.write(&Encoded::of_int(int));
+    }
+
+    #[inline]
+    fn write(&mut self, entry: &Encoded<'_>) {
+        // One more for the end mark.
+        grow_to_class(self.bytes, self.bytes.len() + entry.bytes() + 1);
+        entry.append(self.bytes);
+        self.added += 1;
+    }
 }
 
 impl<'a> IntoIterator for &'a Listpack {

@@ -4,15 +4,18 @@
 //! are packed into contiguous bytes ([`listpack`], [`intset`]); large ones are a [`table`] of members, a
 //! tree beside it for sorted sets ([`zset`]), or a row of packed chunks ([`list`]).
 
+pub mod bits;
 pub mod blob;
 pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod intset;
 pub mod lcs;
 pub mod list;
 pub mod listpack;
 pub mod set;
 pub mod size_class;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod zset;
@@ -21,6 +24,7 @@ use hash::Hash;
 use list::List;
 use listpack::Listpack;
 use set::Set;
+use stream::Stream;
 use zset::Zset;
 
 /// Up to where a collection stays packed (`…-max-listpack-entries`, `…-max-listpack-value`).
@@ -53,6 +57,8 @@ pub enum Collection {
     Set(Set),
     /// Different members in the order of their scores.
     Zset(Zset),
+    /// Entries in the order of their IDs.
+    Stream(Box<Stream>),
 }
 
 /// From this many members on a collection that is not packed is freed in the background.
@@ -66,6 +72,7 @@ impl Collection {
             Collection::List(_) => "list",
             Collection::Set(_) => "set",
             Collection::Zset(_) => "zset",
+            Collection::Stream(_) => "stream",
         }
     }
 
@@ -76,6 +83,7 @@ impl Collection {
             Collection::List(list) => list.encoding(),
             Collection::Set(set) => set.encoding(),
             Collection::Zset(zset) => zset.encoding(),
+            Collection::Stream(_) => "stream",
         }
     }
 
@@ -86,12 +94,13 @@ impl Collection {
             Collection::List(list) => list.len(),
             Collection::Set(set) => set.len(),
             Collection::Zset(zset) => zset.len(),
+            Collection::Stream(stream) => stream.log.len() as usize,
         }
     }
 
     /// Whether a key with it must go. (A stream without entries stays.)
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        !matches!(self, Collection::Stream(_)) && self.len() == 0
     }
 
     /// Whether freeing it takes long.
@@ -106,6 +115,7 @@ impl Collection {
             Collection::List(list) => list.memory_bytes(samples),
             Collection::Set(set) => set.memory_bytes(samples),
             Collection::Zset(zset) => zset.memory_bytes(samples),
+            Collection::Stream(stream) => stream.memory_bytes(samples),
         }
     }
 }
@@ -145,3 +155,23 @@ macro_rules! typed {
 }
 
 typed!(Hash, List, Set, Zset);
+
+impl Typed for Stream {
+    #[inline]
+    fn of(collection: &Collection) -> Option<&Self> {
+        match collection {
+            Collection::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+    #[inline]
+    fn of_mut(collection: &mut Collection) -> Option<&mut Self> {
+        match collection {
+            Collection::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+    fn wrap(self) -> Collection {
+        Collection::Stream(Box::new(self))
+    }
+}

@@ -41,6 +41,15 @@ impl<'a> NewString<'a> {
             NewString::Shared(Arc::new(bytes.to_vec()))
         }
     }
+
+    /// As [`Self::encode_raw`], but takes a long text instead of copying it.
+    pub fn own(bytes: &'a mut Vec<u8>) -> Self {
+        if bytes.len() <= INLINE_BYTES_MAX {
+            NewString::Inline(bytes)
+        } else {
+            NewString::Shared(Arc::new(std::mem::take(bytes)))
+        }
+    }
 }
 
 /// A string as an entry holds it.

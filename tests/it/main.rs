@@ -5,12 +5,14 @@
 
 mod support;
 
+mod bitmaps;
 mod client;
 mod config;
 mod connection;
 mod differential;
 mod eviction;
 mod expire;
+mod hyperloglogs;
 mod keys;
 mod limits;
 mod notifications;
@@ -20,4 +22,5 @@ mod redis_cli;
 mod redis_rs;
 mod scan;
 mod server;
+mod streams;
 mod strings;

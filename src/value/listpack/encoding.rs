@@ -80,6 +80,21 @@ impl<'a> Encoded<'a> {
         self.body_bytes() + backlen_bytes(self.body_bytes())
     }
 
+    /// Writes the entry at the end.
+    #[inline]
+    pub(super) fn append(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.head[..self.head_bytes]);
+        to.extend_from_slice(self.text);
+        let body = self.body_bytes();
+        if body < 0x80 {
+            to.push(body as u8);
+        } else {
+            let start = to.len();
+            to.resize(start + backlen_bytes(body), 0);
+            write_backlen(&mut to[start..], body);
+        }
+    }
+
     /// Writes the entry to a place of exactly its size.
     pub(super) fn write(&self, to: &mut [u8]) {
         to[..self.head_bytes].copy_from_slice(&self.head[..self.head_bytes]);

@@ -25,6 +25,9 @@ const NORMALISERS: &[(&str, Same)] = &[
     ("TIME", same_kind),
     ("OBJECT IDLETIME", same_kind),
     ("OBJECT FREQ", same_kind),
+    ("XPENDING", same_pending),
+    ("XINFO CONSUMERS", same_consumers),
+    ("XINFO STREAM", same_stream),
     // Descriptions of the server itself; `server.rs` and `client.rs` check what is in them.
     ("INFO", same_kind),
     ("LOLWUT", same_kind),
@@ -135,6 +138,8 @@ const COMMAND_CHANGES: &[CommandChange] = &[
     CommandChange { command: "config|get", now: Now::Arguments },
     CommandChange { command: "client|list", now: Now::Arguments },
     CommandChange { command: "psubscribe", now: Now::Arguments },
+    CommandChange { command: "bitop", now: Now::Arguments },
+    CommandChange { command: "pfmerge", now: Now::Arguments },
 ];
 
 /// True when `got` is a right answer to `request`, given what the oracle said.
@@ -150,7 +155,10 @@ pub fn same_reply(request: &Request, oracle: &Reply, got: &Reply) -> bool {
 pub fn full_name(request: &Request) -> String {
     let upper = |word: &Vec<u8>| String::from_utf8_lossy(word).to_uppercase();
     let name = upper(&request[0]);
-    let nested = ["CLIENT", "COMMAND", "CONFIG", "DEBUG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG"];
+    let nested = [
+        "CLIENT", "COMMAND", "CONFIG", "DEBUG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG", "XGROUP",
+        "XINFO",
+    ];
     match request.get(1) {
         Some(second) if nested.contains(&name.as_str()) => format!("{name} {}", upper(second)),
         _ => name,
@@ -181,6 +189,54 @@ fn near(request: &Request, a: &Value, b: &Value) -> bool {
     let slack = if request[0].to_ascii_uppercase().starts_with(b"P") { 20_000 } else { 20 };
     let (a, b) = (a.integer(), b.integer());
     a == b || (a >= 0 && b >= 0 && (a - b).abs() <= slack)
+}
+
+/// The same but for how long ago each was delivered.
+fn same_pending(_: &Request, a: &Value, b: &Value) -> bool {
+    let without_idle = |value: &Value| match value {
+        Value::Array(items) => items.iter().map(|item| without(item, 2)).collect::<Vec<_>>(),
+        other => vec![other.clone()],
+    };
+    a == b || without_idle(a) == without_idle(b)
+}
+
+/// An array of four without the integer at an index.
+fn without(value: &Value, index: usize) -> Value {
+    match value {
+        Value::Array(items) if items.len() == 4 && matches!(items[index], Value::Integer(_)) => {
+            let mut items = items.clone();
+            items.remove(index);
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
+/// The same names and what they have pending; 7.0 does not know when a consumer was active.
+fn same_consumers(_: &Request, a: &Value, b: &Value) -> bool {
+    let known = |value: &Value| {
+        let consumers = value.items();
+        consumers.iter().map(|one| (one.field("name"), one.field("pending"))).collect::<Vec<_>>()
+    };
+    known(a) == known(b)
+}
+
+/// The same but for moments, and for `active-time`, which 7.0 does not know.
+fn same_stream(_: &Request, a: &Value, b: &Value) -> bool {
+    timeless(a) == timeless(b)
+}
+
+fn timeless(value: &Value) -> Value {
+    let mut items = match value {
+        Value::Integer(number) if *number > 1_000_000_000_000 => return Value::Integer(0),
+        Value::Array(items) => items.clone(),
+        Value::Map(pairs) => pairs.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect(),
+        other => return other.clone(),
+    };
+    if let Some(at) = items.iter().position(|item| *item == Value::Bulk(b"active-time".to_vec())) {
+        items.drain(at..(at + 2).min(items.len()));
+    }
+    Value::Array(items.iter().map(timeless).collect())
 }
 
 /// A whole iteration in one call must return the same keys; otherwise, both must return a cursor and an array.

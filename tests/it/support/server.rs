@@ -27,8 +27,8 @@ impl Server {
 
     /// Starts Debian's redis-server, the oracle of the differential test.
     pub fn redis(arguments: &[&str]) -> Server {
-        let program = Path::new("redis-server");
-        Server::start_program(program, arguments)
+        let oracle = std::env::var_os("STRATA_TEST_ORACLE").unwrap_or_else(|| "redis-server".into());
+        Server::start_program(Path::new(&oracle), arguments)
             .unwrap_or_else(|log| panic!("redis-server does not start:\n{log}"))
     }
 

@@ -1,0 +1,187 @@
+//! The sparse form of registers: runs of equal ones.
+//!
+//! ```text
+//! 00llllll            zeros, l + 1 of them
+//! 01llllll llllllll   zeros, l + 1 of them
+//! 1vvvvvll            registers of v + 1, l + 1 of them
+//! ```
+
+use super::{Corrupted, HEADER_BYTES, REGISTERS};
+use std::fmt::Write;
+
+const VALUE_MAX: u8 = 32;
+const VALUE_RUN_MAX: usize = 4;
+const SHORT_RUN_MAX: usize = 64;
+
+/// All registers are zero.
+pub(super) const EMPTY: [u8; 2] = [0x7F, 0xFF];
+
+/// Equal registers in a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Run {
+    pub(super) value: u8,
+    pub(super) len: usize,
+    /// The bytes that tell of it.
+    bytes: usize,
+}
+
+/// The run at the start of `code`, which is not empty; a second byte that is missing counts as zero.
+fn run_at(code: &[u8]) -> Run {
+    let first = code[0];
+    let low = usize::from(first & 0x3F);
+    match first >> 6 {
+        0 => Run { value: 0, len: low + 1, bytes: 1 },
+        1 => {
+            let second = code.get(1).copied().unwrap_or(0);
+            Run { value: 0, len: (low << 8 | usize::from(second)) + 1, bytes: 2 }
+        }
+        _ => Run { value: (first >> 2 & 0x1F) + 1, len: usize::from(first & 3) + 1, bytes: 1 },
+    }
+}
+
+/// The runs of all registers; an error ends them where they are too few or too many.
+pub(super) fn runs(code: &[u8]) -> impl Iterator<Item = Result<Run, Corrupted>> + '_ {
+    let (mut at, mut registers, mut ended) = (0, 0, false);
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        if at == code.len() {
+            ended = true;
+            return (registers != REGISTERS).then_some(Err(Corrupted));
+        }
+        let run = run_at(&code[at..]);
+        at += run.bytes;
+        registers += run.len;
+        if at > code.len() || registers > REGISTERS {
+            ended = true;
+            return Some(Err(Corrupted));
+        }
+        Some(Ok(run))
+    })
+}
+
+/// The runs of a sparse HyperLogLog, corrupted or not, in the words of PFDEBUG DECODE.
+pub fn decode(text: &[u8]) -> String {
+    let mut words = String::new();
+    let mut code = &text[HEADER_BYTES..];
+    while !code.is_empty() {
+        let run = run_at(code);
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        let written = match (run.value, run.bytes) {
+            (0, 1) => write!(words, "z:{}", run.len),
+            (0, _) => write!(words, "Z:{}", run.len),
+            (value, _) => write!(words, "v:{value},{}", run.len),
+        };
+        debug_assert!(written.is_ok(), "a string takes all");
+        code = code.get(run.bytes..).unwrap_or_default();
+    }
+    words
+}
+
+/// What came of raising a register.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Raised {
+    /// It was as high already.
+    No,
+    /// It is done.
+    Yes,
+    /// The value or the text would be too large for this form; nothing is changed.
+    DoesNotFit,
+}
+
+/// Raises a register to `value` by splitting the run that it is in.
+pub(super) fn raise(
+    text: &mut Vec<u8>,
+    register: usize,
+    value: u8,
+    bytes_max: usize,
+) -> Result<Raised, Corrupted> {
+    if value > VALUE_MAX {
+        return Ok(Raised::DoesNotFit);
+    }
+    // 1. Find the run, and the one before it.
+    let (mut at, mut before, mut first) = (HEADER_BYTES, HEADER_BYTES, 0);
+    let run = loop {
+        if at >= text.len() {
+            return Err(Corrupted);
+        }
+        let run = run_at(&text[at..]);
+        if register < first + run.len {
+            break run;
+        }
+        before = at;
+        at += run.bytes;
+        first += run.len;
+    };
+    if at + run.bytes > text.len() {
+        return Err(Corrupted);
+    }
+    if run.value >= value {
+        return Ok(Raised::No);
+    }
+    // 2. Write what takes its place: the rest of it on either side of the register.
+    let mut code = Code::default();
+    code.push(run.value, register - first);
+    code.push(value, 1);
+    code.push(run.value, first + run.len - 1 - register);
+    let code = code.as_bytes();
+    if code.len() > run.bytes && text.len() + code.len() - run.bytes > bytes_max {
+        return Ok(Raised::DoesNotFit);
+    }
+    text.splice(at..at + run.bytes, code.iter().copied());
+    // 3. Join equal neighbours, looking at five runs.
+    join(text, before);
+    Ok(Raised::Yes)
+}
+
+/// Up to three runs being written.
+#[derive(Default)]
+struct Code {
+    bytes: [u8; 5],
+    len: usize,
+}
+
+impl Code {
+    fn push(&mut self, value: u8, registers: usize) {
+        let Some(more) = registers.checked_sub(1) else { return };
+        if value > 0 {
+            self.push_byte(0x80 | (value - 1) << 2 | more as u8);
+        } else if registers <= SHORT_RUN_MAX {
+            self.push_byte(more as u8);
+        } else {
+            self.push_byte(0x40 | (more >> 8) as u8);
+            self.push_byte(more as u8);
+        }
+    }
+
+    fn push_byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+fn join(text: &mut Vec<u8>, mut at: usize) {
+    for _ in 0..5 {
+        if at >= text.len() {
+            return;
+        }
+        let run = run_at(&text[at..]);
+        if run.value > 0 && at + 1 < text.len() {
+            let next = run_at(&text[at + 1..]);
+            let len = run.len + next.len;
+            if next.value == run.value && len <= VALUE_RUN_MAX {
+                text[at + 1] = 0x80 | (run.value - 1) << 2 | (len - 1) as u8;
+                text.remove(at);
+                continue;
+            }
+        }
+        at += run.bytes;
+    }
+}
