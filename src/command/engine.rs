@@ -55,6 +55,7 @@ pub struct Engine {
     worker: usize,
     scratch: Scratch,
     samples: Vec<Sample>,
+    wall: clock::WallClock,
     now_ms: i64,
     ticks: u64,
 }
@@ -71,6 +72,7 @@ impl Engine {
             worker,
             scratch: Scratch::default(),
             samples: Vec::new(),
+            wall: clock::WallClock::default(),
             now_ms: clock::now_ms(),
             ticks: 0,
         }
@@ -98,8 +100,8 @@ impl Engine {
 
     /// Takes the time and the settings for a batch.
     pub fn begin_batch(&mut self) {
-        self.now_ms = clock::now_ms();
         self.ticks = clock::ticks();
+        self.now_ms = self.wall.ms_at(self.ticks);
         self.refresh_settings();
     }
 
@@ -129,13 +131,24 @@ impl Engine {
 
     /// Asks the processor for what the requests of a batch will touch.
     pub fn prepare_batch(&self, database: usize, requests: &[Request]) {
-        let database = self.services.keyspace.database(database);
-        let hashes = || requests.iter().filter_map(|request| request.hash);
-        hashes().for_each(|hash| database.shard_of(hash).prefetch_slots(hash));
-        if requests.len() < 2 {
-            return;
+        self.prefetch_slots(database, requests);
+        if requests.len() > 1 {
+            self.prefetch_entries(database, requests);
         }
-        hashes().for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
+    }
+
+    /// Asks the processor for the slots of the requests' first keys.
+    pub fn prefetch_slots(&self, database: usize, requests: &[Request]) {
+        let database = self.services.keyspace.database(database);
+        let hashes = requests.iter().filter_map(|request| request.hash);
+        hashes.for_each(|hash| database.shard_of(hash).prefetch_slots(hash));
+    }
+
+    /// Asks the processor for the entries of the requests' first keys; waits for their slots.
+    pub fn prefetch_entries(&self, database: usize, requests: &[Request]) {
+        let database = self.services.keyspace.database(database);
+        let hashes = requests.iter().filter_map(|request| request.hash);
+        hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 
     /// Flushes what the batch counted.

@@ -50,13 +50,23 @@ impl Stream {
         read.map_ok(|()| buffer.filled().len())
     }
 
+    /// Writes; returns how many bytes the kernel took.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
     /// Writes the pieces in order; returns how many bytes the kernel took.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            (Stream::Tcp(stream), [slice]) => Pin::new(stream).poll_write(cx, slice),
-            (Stream::Unix(stream), [slice]) => Pin::new(stream).poll_write(cx, slice),
-            (Stream::Tcp(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
-            (Stream::Unix(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 }

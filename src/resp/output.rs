@@ -81,6 +81,11 @@ impl Output {
         self.shared_len = 0;
     }
 
+    /// All there is, where it is one piece.
+    pub fn single(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then_some(self.bytes.as_slice())
+    }
+
     /// The pieces from position `from` on; returns how many of `slices` were filled.
     pub fn slices<'a>(&'a self, from: usize, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let (mut filled, mut skip, mut offset) = (0, from, 0);
