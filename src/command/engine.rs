@@ -137,6 +137,13 @@ impl Engine {
         }
     }
 
+    /// Asks the processor for the shard of the request's first key.
+    pub fn prefetch_shard(&self, database: usize, request: &Request) {
+        if let Some(hash) = request.hash {
+            self.services.keyspace.database(database).shard_of(hash).prefetch();
+        }
+    }
+
     /// Asks the processor for the slots of the requests' first keys.
     pub fn prefetch_slots(&self, database: usize, requests: &[Request]) {
         let database = self.services.keyspace.database(database);

@@ -261,19 +261,14 @@ impl Connection {
             return false;
         }
         let request = local.engine.request(read, &local.args, 0);
-        local.engine.prefetch_slots(self.state.database, &[request]);
         self.held = Some(local.held.add(request, &local.args, len));
-        if let Some((database, before)) = local.held.ask(Some((self.state.database, request))) {
-            local.engine.prefetch_entries(database, &[before]);
-        }
+        local.prefetch(Some((self.state.database, request)));
         true
     }
 
     /// Runs the request that was held.
     fn run_held(&mut self, local: &mut Local, ticket: Ticket) {
-        if let Some((database, last)) = local.held.ask(None) {
-            local.engine.prefetch_entries(database, &[last]);
-        }
+        local.prefetch(None);
         let Some(held) = local.held.take(ticket) else { return };
         local.engine.begin_batch();
         self.client.active_at_ms.store(local.engine.now_ms(), Relaxed);

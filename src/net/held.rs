@@ -4,7 +4,8 @@
 //! them. But where several clients are ready, the others' requests can be read meanwhile:
 //!
 //! ```text
-//! first poll    read, scan; ask for the slot of this request, and for the entry of the one before
+//! first poll    read, scan; ask for the shard of this request, for the slot of the one before, and for
+//!               the entry of the one before that
 //! second poll   run, write
 //! ```
 //!
@@ -36,6 +37,9 @@ pub struct HeldRequest {
     poll: u64,
 }
 
+/// The number of a database, and the request there.
+pub type Asked = (usize, Request);
+
 /// What a connection remembers of its request: the place in the list.
 pub type Ticket = usize;
 
@@ -47,8 +51,8 @@ pub struct HeldRequests {
     bytes: usize,
     /// Polls of connections so far, by which is known whether others had a turn.
     polls: u64,
-    /// The request whose entry has not been asked for, and its database.
-    asked: Option<(usize, Request)>,
+    /// The last two requests, the latest first, with their databases: of neither the entry was asked for.
+    asked: [Option<Asked>; 2],
     /// How many requests are still to be run at once, and how many after the next loneliness.
     skip: u32,
     skip_next: u32,
@@ -101,8 +105,10 @@ impl HeldRequests {
         Some(held)
     }
 
-    /// Changes the request whose entry is to be asked for next; returns the one before it.
-    pub fn ask(&mut self, next: Option<(usize, Request)>) -> Option<(usize, Request)> {
-        std::mem::replace(&mut self.asked, next)
+    /// Moves on to `next`; returns the request whose slot is to be asked for now, and the one whose entry is.
+    pub fn ask(&mut self, next: Option<Asked>) -> [Option<Asked>; 2] {
+        let due = self.asked;
+        self.asked = [next, due[0]];
+        due
     }
 }

@@ -1,7 +1,7 @@
 //! A worker: a thread with a runtime of its own, and the buffers that its connections take turns with.
 
 use super::connection::Connection;
-use super::held::{HELD_BYTES_MAX, HeldRequests};
+use super::held::{Asked, HELD_BYTES_MAX, HeldRequests};
 use super::stream::{Accepted, Stream};
 use crate::client::{Client, Flags};
 use crate::clock;
@@ -55,6 +55,20 @@ impl Local {
     /// Where to read to.
     pub fn room(&mut self) -> &mut [u8] {
         &mut self.input[self.held.bytes()..]
+    }
+
+    /// Asks for the first of what `next` will touch, and for more of what those before it will.
+    pub fn prefetch(&mut self, next: Option<Asked>) {
+        let [slot, entry] = self.held.ask(next);
+        if let Some((database, request)) = next {
+            self.engine.prefetch_shard(database, &request);
+        }
+        if let Some((database, request)) = slot {
+            self.engine.prefetch_slots(database, &[request]);
+        }
+        if let Some((database, request)) = entry {
+            self.engine.prefetch_entries(database, &[request]);
+        }
     }
 
     /// Uses what this thread has.
