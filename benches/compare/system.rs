@@ -108,6 +108,18 @@ pub fn thread_cpu_ns(pid: u32) -> Result<Vec<(u32, String, u64)>, Failure> {
     Ok(threads)
 }
 
+/// How often the threads of a process went to sleep so far.
+pub fn sleeps(pid: u32) -> Result<u64, Failure> {
+    let mut sleeps = 0;
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between the listing and the reading.
+        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else { continue };
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps += line.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(sleeps)
+}
+
 /// Resident memory of a process in bytes.
 pub fn rss_bytes(pid: u32) -> Result<u64, Failure> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
