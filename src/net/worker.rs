@@ -115,6 +115,7 @@ impl Worker {
         let (send, receive) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
+        let (made, is_made) = std::sync::mpsc::channel();
         let run = move || {
             let engine = Engine::new(Arc::clone(&services), index);
             let local = Local {
@@ -126,12 +127,16 @@ impl Worker {
                 args: Vec::new(),
             };
             LOCAL.set(Some(local));
+            // `start` may have given up already.
+            let _ = made.send(());
             runtime.block_on(serve(services, index, receive, count));
             // Connections end here, while what they share is still there.
             drop(runtime);
             LOCAL.set(None);
         };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
+        // What it allocates for itself belongs to the empty server.
+        is_made.recv().map_err(io::Error::other)?;
         Ok(Worker { connections, send, thread })
     }
 }
