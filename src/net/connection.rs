@@ -15,7 +15,7 @@ use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -32,6 +32,9 @@ const INPUT_BYTES_MIN: usize = 32 * 1024;
 const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// When a connection's requests have been answered with so much, the others have their turn.
 const TURN_BYTES: usize = 1 << 20;
+
+/// After so many reads in a row the others have their turn, too.
+const READS_PER_TURN: u32 = 8;
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -105,6 +108,7 @@ impl Connection {
             self.mailbox().set_waker(cx.waker());
             self.has_waker = true;
         }
+        let mut reads = 0;
         loop {
             if self.mailbox().is_closing() {
                 return Poll::Ready(());
@@ -148,7 +152,7 @@ impl Connection {
                 self.keep(input, kept);
                 if self.resume && self.wait.is_none() {
                     // There is more to answer: after the others' turn.
-                    cx.waker().wake_by_ref();
+                    give_way(cx);
                     return match self.flush(cx, local) {
                         Ok(Flow::Continue | Flow::Yield) => Poll::Pending,
                         Ok(Flow::Close) | Err(_) => Poll::Ready(()),
@@ -156,6 +160,11 @@ impl Connection {
                 }
                 continue;
             }
+            if reads == READS_PER_TURN {
+                give_way(cx);
+                return Poll::Pending;
+            }
+            reads += 1;
             match self.read(cx, local) {
                 Poll::Ready(Flow::Continue) => {}
                 Poll::Ready(Flow::Yield) => {
@@ -187,18 +196,14 @@ impl Connection {
         let read = if self.input.is_empty() {
             self.stream.poll_read(cx, local.room())
         } else {
-            let start = self.input.len();
             // Grows with what has arrived, never by what was announced.
-            let wanted = self.scanner.wanted_len().saturating_sub(start);
+            let wanted = self.scanner.wanted_len().saturating_sub(self.input.len());
             let room = wanted.clamp(INPUT_BYTES_MIN, INPUT_BYTES_MAX);
-            self.input.resize(start + room, 0);
-            let read = self.stream.poll_read(cx, &mut self.input[start..]);
-            let len = match &read {
-                Poll::Ready(Ok(len)) => *len,
-                _ => 0,
-            };
-            self.input.truncate(start + len);
-            read
+            if wanted < 3 * self.input.len() {
+                // A quarter is there: doubling would move a large value twice more, and copy all of it.
+                self.input.reserve_exact(wanted + INPUT_BYTES_MIN);
+            }
+            self.stream.poll_read_more(cx, &mut self.input, room)
         };
         let len = match read {
             Poll::Pending => return Poll::Pending,
@@ -467,13 +472,9 @@ impl Connection {
             count_write(local, sent);
             self.sent += sent;
             result?;
+            self.sent = self.output.release(self.sent);
             if self.sent == self.output.len() {
                 self.output = Output::default();
-                self.sent = 0;
-            } else if self.sent > self.output.len() / 2 {
-                let mut rest = Output::default();
-                rest.append_from(&mut self.output, self.sent, 0);
-                self.output = rest;
                 self.sent = 0;
             }
         }
@@ -543,6 +544,13 @@ impl Drop for Connection {
         }
         self.services.clients.remove(self.client.id);
     }
+}
+
+/// Has the connection polled again when all who are ready now had their turn, and the runtime has looked who
+/// else is: a plain wake would bring it up before that.
+fn give_way(cx: &mut Context<'_>) {
+    // The first poll is the one that waits.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 /// Waits until the pause ends or changes.
