@@ -50,3 +50,20 @@ impl WallClock {
         self.asked_at_us / 1000
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_keeps_to_the_kernels_between_two_questions() {
+        let mut wall = WallClock::default();
+        let started = now_us();
+        while now_us() < started + 20_000 {
+            let before = now_us();
+            let ms = wall.ms_at(ticks());
+            // A little either way: the counter's reading and the kernel's are not taken at one instant.
+            assert!(ms >= (before - 100) / 1000 && ms <= (now_us() + 100) / 1000, "{before} {ms}");
+        }
+    }
+}
