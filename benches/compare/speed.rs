@@ -57,9 +57,7 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
     for template in options.servers.iter().filter(|template| template.takes_threads()) {
         servers.push(start(template, 2, &cores, options)?);
         if template.name == "strata" {
-            // On the core that the load does not need: elsewhere it would sleep until the load does, and wake less often
-            // than two workers, of which one always is beside it.
-            let mut one = start(template, 1, &[system::SERVER_CORE], options)?;
+            let mut one = start(template, 1, &cores, options)?;
             one.name = "strata-1".to_owned();
             servers.push(one);
         }
@@ -114,6 +112,8 @@ fn same_load(
     let mut turns: Vec<Vec<Turn>> = both.iter().map(|_| Vec::new()).collect();
     let mut loads = Vec::new();
     for server in &both {
+        // A worker beside the load would interrupt it for every request, and sleep after each.
+        system::set_patient(server.pid(), true)?;
         loads.push(Load::connect(server, CLIENTS, options.keys, VALUE_BYTES)?);
     }
     for _ in 0..options.rounds {
@@ -124,6 +124,9 @@ fn same_load(
             sleeps[index].push((system::sleeps(server.pid())? - before) as f64 / turn.commands.max(1) as f64);
             turns[index].push(turn);
         }
+    }
+    for server in &both {
+        system::set_patient(server.pid(), false)?;
     }
     let names = both.iter().map(|server| server.name.clone());
     let rows: Vec<(String, Figures)> = names.zip(turns.iter().map(|turns| Figures::of(turns))).collect();
