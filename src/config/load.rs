@@ -285,7 +285,7 @@ fn is_option(word: &OsString) -> bool {
 /// near to `dir` and `port`.
 fn nearest(name: &str) -> Option<&'static str> {
     const EDITS_MAX: usize = 3;
-    const LETTERS_PER_EDIT: usize = 4;
+    const LETTERS_PER_EDIT: usize = 2;
     let name = name.strip_prefix(PREFIX).unwrap_or(name);
     let name = name.to_ascii_lowercase().replace('_', "-");
     PARAMETERS
