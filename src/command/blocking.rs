@@ -51,8 +51,8 @@ impl WaitsFor {
 /// The reply when time is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimedOut {
-    /// No value.
-    Null,
+    /// No value: no array in the end, but null where it may not wait at all.
+    Nothing,
     /// No array.
     NullArray,
 }
@@ -60,8 +60,7 @@ pub enum TimedOut {
 impl TimedOut {
     fn write(self, reply: &mut Reply<'_>) {
         match self {
-            TimedOut::Null => reply.null(),
-            TimedOut::NullArray => reply.null_array(),
+            TimedOut::Nothing | TimedOut::NullArray => reply.null_array(),
         }
     }
 }
@@ -96,7 +95,10 @@ impl Ctx<'_> {
         timed_out: TimedOut,
     ) -> Answer {
         if !self.may_block {
-            timed_out.write(&mut self.reply);
+            match timed_out {
+                TimedOut::Nothing => self.reply.null(),
+                TimedOut::NullArray => self.reply.null_array(),
+            }
             return Ok(Step::Done);
         }
         let keys = keys.iter().map(|key| (key.database, key.name.into())).collect();
@@ -106,8 +108,9 @@ impl Ctx<'_> {
 
 /// The deadline, Unix milliseconds, that argument `at` means in seconds; `None` for 0.
 pub fn timeout(ctx: &Ctx<'_>, at: usize) -> Result<Option<i64>, Error> {
-    let seconds = ctx.args.get(at).and_then(LongDouble::parse).and_then(LongDouble::to_f64);
+    let seconds = ctx.args.get(at).and_then(LongDouble::parse);
     let seconds = seconds.ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+    let seconds = seconds.to_f64().ok_or(Error::fixed("ERR timeout is out of range"))?;
     let ms = (seconds * 1000.0).ceil();
     if ms >= i64::MAX as f64 {
         return Err(Error::fixed("ERR timeout is out of range"));

@@ -14,7 +14,7 @@ use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
-use super::transaction::forget_watched;
+use super::transaction::{abandon_transaction, forget_watched};
 use super::{Answer, Ctx, DONE, Error, Step};
 use crate::client::{Client, Queued, ReplyMode, State, Transaction};
 use crate::clock;
@@ -246,7 +246,12 @@ impl Engine {
                 return self.refuse(None, unknown_subcommand(row, args), state, out);
             }
         };
-        if let Some(refusal) = self.check(id, row, args.len(), state) {
+        if let Some(mut refusal) = self.check(id, row, args.len(), state) {
+            if row.name == "exec" {
+                // An EXEC that cannot run ends the transaction all the same.
+                abandon_transaction(&self.services, client, state);
+                refusal = refusal.as_abort();
+            }
             return self.refuse(Some(id), refusal, state, out);
         }
         match self.services.pause.state(self.now_ms) {
@@ -407,9 +412,7 @@ impl Engine {
             && transaction.needs_memory
         {
             forget_watched(&services, state);
-            let reason = Error::OUT_OF_MEMORY;
-            let reason = String::from_utf8_lossy(reason.text()).into_owned();
-            return Err(Error::new(format!("EXECABORT Transaction discarded because of: {reason}")));
+            return Err(Error::OUT_OF_MEMORY.as_abort());
         }
         let buffers: Vec<(&[u8], Vec<ArgRange>)> = transaction
             .requests

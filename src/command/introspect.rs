@@ -48,7 +48,7 @@ fn legacy_range(row: &Row) -> (i64, i64, i64) {
         _ => None,
     });
     // Several specifications of single keys next to one another are shown as one range.
-    match (ranges.clone().next(), ranges.last()) {
+    match (ranges.clone().next(), ranges.clone().next_back()) {
         (Some((first, _, step)), Some((last_first, last, _))) => {
             (first, if last >= 0 { last_first + last } else { last }, step as i64)
         }
@@ -331,6 +331,13 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
                 Some((index, spec?.flags))
             })
             .collect());
+    }
+    let is_short = |spec: &KeySpec| match spec.begin {
+        Begin::Index(begin) => !spec.counts_within(&request, begin),
+        _ => false,
+    };
+    if row.keys.iter().any(is_short) {
+        return Err(Error::fixed("ERR Invalid arguments specified for command"));
     }
     let keys: Vec<_> = row
         .keys

@@ -7,6 +7,7 @@ mod support;
 
 mod bitmaps;
 mod client;
+mod collections;
 mod config;
 mod connection;
 mod differential;
@@ -24,3 +25,4 @@ mod scan;
 mod server;
 mod streams;
 mod strings;
+mod transactions;
