@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use strata::client::{Client, Flags, Mail, Registry, State};
-use strata::command::{Engine, Monitors, Pause, Services, Wait, forget_subscriptions};
+use strata::command::{BlockedClients, Engine, Monitors, Pause, Services, Wait, forget_subscriptions};
 use strata::config::{Config, Settings};
 use strata::keyspace::Keyspace;
 use strata::metrics::Metrics;
@@ -45,6 +45,7 @@ fn services() -> Arc<Services> {
         metrics: Metrics::new(settings.workers),
         monitors: Monitors::default(),
         pause: Pause::default(),
+        blocked: BlockedClients::default(),
         shutdown: tokio::sync::watch::Sender::new(false),
         started_at_ms: strata::clock::now_ms(),
         run_id: "0".repeat(40),

@@ -9,7 +9,7 @@ mod state;
 
 pub use mailbox::{Mail, Mailbox};
 pub use registry::Registry;
-pub use state::{ReplyMode, State, Subscriptions};
+pub use state::{Queued, ReplyMode, State, Subscriptions, Transaction, Watching};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -73,6 +73,10 @@ pub struct Client {
     pub authenticated: AtomicBool,
     /// How many channels, patterns and shard channels it is subscribed to.
     pub subscriptions: [AtomicU32; 3],
+    /// How many requests MULTI has queued; `u32::MAX` outside of one.
+    pub queued: AtomicU32,
+    /// How many keys it watches.
+    pub watched: AtomicU32,
     /// Bytes of a partial request.
     pub input_bytes: AtomicUsize,
     /// The capacity of the buffer of partial requests.
@@ -110,6 +114,8 @@ impl Client {
             resp3: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
             subscriptions: Default::default(),
+            queued: AtomicU32::new(u32::MAX),
+            watched: AtomicU32::new(0),
             input_bytes: AtomicUsize::new(0),
             input_capacity: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),

@@ -2,6 +2,60 @@
 
 use bytes::Bytes;
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A request that runs later: its arguments, one after the other, and where each ends.
+#[derive(Clone, Debug, Default)]
+pub struct Queued {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Queued {
+    /// A copy of arguments, which are together shorter than 4 GiB.
+    pub fn new<'a>(args: impl Iterator<Item = &'a [u8]>) -> Queued {
+        let mut queued = Queued::default();
+        for arg in args {
+            queued.bytes.extend_from_slice(arg);
+            queued.ends.push(queued.bytes.len() as u32);
+        }
+        queued
+    }
+
+    /// All arguments, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where each argument begins and ends.
+    pub fn ranges(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(self.ends.iter().copied())
+    }
+}
+
+/// What MULTI has begun.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The requests, in order.
+    pub requests: Vec<Queued>,
+    /// One of them was refused: EXEC will be.
+    pub failed: bool,
+    /// One of them writes.
+    pub writes: bool,
+    /// One of them may not run when memory is short.
+    pub needs_memory: bool,
+}
+
+/// What a client watches.
+#[derive(Debug, Default)]
+pub struct Watching {
+    /// Raised by a change of any of them.
+    pub changed: Arc<AtomicBool>,
+    /// Databases and keys.
+    pub keys: Vec<(usize, Box<[u8]>)>,
+}
 
 /// Whether replies are sent (CLIENT REPLY).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,6 +99,10 @@ pub struct State {
     pub monitor: bool,
     /// The connection closes when the present replies are sent.
     pub close_after_reply: bool,
+    /// Between MULTI and EXEC.
+    pub transaction: Option<Box<Transaction>>,
+    /// WATCH.
+    pub watching: Option<Box<Watching>>,
     /// Made by the first subscription.
     subscriptions: Option<Box<Subscriptions>>,
 }

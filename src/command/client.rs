@@ -34,12 +34,16 @@ fn describe(client: &Client, asking: &Ctx<'_>, line: &mut Vec<u8>) {
     for (flag, letter) in [
         (Flags::MONITOR, 'O'),
         (Flags::PUBSUB, 'P'),
+        (Flags::BLOCKED, 'b'),
+        (Flags::CLOSING, 'c'),
         (Flags::UNIX_SOCKET, 'U'),
         (Flags::NO_EVICT, 'e'),
         (Flags::NO_TOUCH, 'T'),
-        (Flags::CLOSING, 'c'),
-        (Flags::BLOCKED, 'b'),
     ] {
+        if flag == Flags::BLOCKED && client.queued.load(Relaxed) != u32::MAX {
+            // Between MULTI and EXEC.
+            letters.push('x');
+        }
         if flags.contains(flag) {
             letters.push(letter);
         }
@@ -67,7 +71,7 @@ fn describe(client: &Client, asking: &Ctx<'_>, line: &mut Vec<u8>) {
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        " age={} idle={} flags={letters} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={input} \
+        " age={} idle={} flags={letters} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={input} \
          qbuf-free={} argv-mem={arguments} multi-mem=0 rbs=1024 rbp=0 obl=0 oll={} omem={output} tot-mem={} events=r \
          cmd={command} user={} redir=-1 resp={}",
         seconds(client.connected_at_ms),
@@ -76,6 +80,8 @@ fn describe(client: &Client, asking: &Ctx<'_>, line: &mut Vec<u8>) {
         channels.load(Relaxed),
         patterns.load(Relaxed),
         shard_channels.load(Relaxed),
+        client.queued.load(Relaxed) as i32,
+        client.watched.load(Relaxed),
         capacity.saturating_sub(input),
         u8::from(output > 0),
         client.memory_bytes(),
@@ -266,9 +272,11 @@ fn client_unblock(ctx: &mut Ctx<'_>) -> Answer {
     {
         return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
-    int(&ctx.args[2])?;
-    // No command blocks yet, so nobody is.
-    ctx.reply.int(0);
+    let as_error = ctx.args.get(3).is_some_and(|reason| is(reason, "error"));
+    let error = as_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    let blocked = u64::try_from(int(&ctx.args[2])?).ok().and_then(|id| ctx.services.blocked.get(id));
+    let ended = blocked.is_some_and(|blocked| ctx.services.blocked.end(ctx.services, &blocked, error));
+    ctx.reply.int(ended.into());
     DONE
 }
 

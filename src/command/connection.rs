@@ -4,6 +4,7 @@ use super::client::{set_name, validate_name};
 use super::parse::{database, int_or, is};
 use super::pubsub::forget_subscriptions;
 use super::row::{ArgKind, Category, Flag, Row, arg, block, row};
+use super::transaction::forget_watched;
 use super::{Answer, Ctx, DONE, Error};
 use crate::client::{Flags, ReplyMode};
 use std::sync::atomic::Ordering::Relaxed;
@@ -156,6 +157,10 @@ fn reset(ctx: &mut Ctx<'_>) -> Answer {
         ctx.services.monitors.remove(ctx.client);
     }
     forget_subscriptions(ctx.services, ctx.client, ctx.state);
+    forget_watched(ctx.services, ctx.state);
+    ctx.client.watched.store(0, Relaxed);
+    ctx.state.transaction = None;
+    ctx.client.queued.store(u32::MAX, Relaxed);
     ctx.state.database = 0;
     ctx.client.database.store(0, Relaxed);
     ctx.state.resp3 = false;

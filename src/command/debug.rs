@@ -5,7 +5,7 @@ use super::parse::{int, is};
 use super::row::{Flag, Row, row};
 use super::{Answer, Ctx, DONE, Error, Step, Wait};
 use crate::config::{Access, NotifyFlags};
-use crate::keyspace::{Expiry, Lookup};
+use crate::keyspace::{Expiry, Lookup, Scope};
 use crate::number;
 use crate::value::string::NewString;
 use std::sync::atomic::Ordering::Relaxed;
@@ -71,18 +71,18 @@ fn object(ctx: &mut Ctx<'_>) -> Answer {
     let space = ctx.access.space();
     let (now_ms, mode) = (ctx.now_ms(), space.access_mode());
     let key = space.key(ctx.state.database, &ctx.args[2]);
-    let mut access = space.prepare(ctx.access.scratch(), &[key], now_ms, false);
-    let line = access.get(key, Lookup::Silent).map(|entry| {
-        format!(
-            "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
-            entry.key().as_ptr(),
-            encoding(&entry),
-            entry.string().map_or_else(|| entry.total_bytes(64), |value| value.len() + 1),
-            entry.access_bits(),
-            mode.idle_seconds(entry.access_bits(), now_ms)
-        )
+    let line = ctx.access.with_key(key, |access| {
+        access.get(key, Lookup::Silent).map(|entry| {
+            format!(
+                "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+                entry.key().as_ptr(),
+                encoding(&entry),
+                entry.string().map_or_else(|| entry.total_bytes(64), |value| value.len() + 1),
+                entry.access_bits(),
+                mode.idle_seconds(entry.access_bits(), now_ms)
+            )
+        })
     });
-    access.settle();
     ctx.reply.simple(&line.ok_or(Error::NO_SUCH_KEY)?);
     DONE
 }
@@ -111,7 +111,7 @@ fn populate(ctx: &mut Ctx<'_>) -> Answer {
         Some(size) => usize::try_from(int(size)?).unwrap_or(0).min(ctx.settings.proto_max_bulk_len as usize),
         None => 0,
     };
-    let (space, now_ms, database) = (ctx.access.space(), ctx.now_ms(), ctx.state.database);
+    let (space, database) = (ctx.access.space(), ctx.state.database);
     for number in 0..count {
         let name = [prefix, format!(":{number}").as_bytes()].concat();
         let mut value = format!("value:{number}").into_bytes();
@@ -119,12 +119,12 @@ fn populate(ctx: &mut Ctx<'_>) -> Answer {
             value.resize(size, 0);
         }
         let key = space.key(database, &name);
-        let mut access = space.prepare(ctx.access.scratch(), &[key], now_ms, true);
-        if access.get(key, Lookup::Silent).is_none() {
-            let value = NewString::encode_raw(&value);
-            access.put(key, value, Expiry::Clear, NotifyFlags::STRING, "set");
-        }
-        access.settle();
+        ctx.access.with_key(key, |access| {
+            if access.get(key, Lookup::Silent).is_none() {
+                let value = NewString::encode_raw(&value);
+                access.put(key, value, Expiry::Clear, NotifyFlags::STRING, "set");
+            }
+        });
     }
     ctx.reply.ok();
     DONE
@@ -215,6 +215,7 @@ fn help(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[row("debug", -2, "server", debug)
+    .scope(|_| Scope::Walk)
     .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Protected])
     .docs("A container for debugging commands.", "1.0.0")
     .complexity("Depends on subcommand.")

@@ -8,21 +8,25 @@
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
 
+use super::blocking::{BlockedClient, BlockedWait};
+use super::key::type_name;
 use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
-use super::{Ctx, Error, Step};
-use crate::client::{Client, ReplyMode, State};
+use super::transaction::forget_watched;
+use super::{Answer, Ctx, DONE, Error, Step};
+use crate::client::{Client, Queued, ReplyMode, State, Transaction};
 use crate::clock;
 use crate::config::Settings;
-use crate::keyspace::{Key, Scratch};
+use crate::keyspace::{Key, Keyspace, Lookup, Scope, Scratch};
 use crate::memory::{KeyHash, usage};
 use crate::metrics::{Sample, WorkerMetrics};
+use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use tokio::sync::oneshot;
 
 /// One request of a batch.
@@ -45,6 +49,8 @@ pub enum Wait {
     Freed(oneshot::Receiver<()>),
     /// For the end of a pause; the request has not run.
     Unpaused,
+    /// For something to come to a key; the reply is written then.
+    Blocked(BlockedWait),
 }
 
 /// What one worker needs to run requests.
@@ -229,26 +235,26 @@ impl Engine {
             Paused::Writes if row.has(Flag::Write) || row.has(Flag::MayReplicate) => {
                 return Some(Wait::Unpaused);
             }
+            Paused::Writes
+                if row.name == "exec" && state.transaction.as_ref().is_some_and(|queued| queued.writes) =>
+            {
+                return Some(Wait::Unpaused);
+            }
             Paused::Writes => {}
         }
         if state.reply_mode == ReplyMode::SkipNext {
             state.reply_mode = ReplyMode::Skipping;
         }
+        if state.transaction.is_some() && !runs_in_transaction(row) {
+            return self.queue(client, id, row, args, state, out);
+        }
         let mut keys: SmallVec<[Key<'_>; 2]> = SmallVec::new();
         if row.has_keys() {
-            let space = &self.services.keyspace;
             match (row.keys, request.hash, row.databases) {
                 ([spec], Some(hash), None) if let Some(index) = spec.single() => {
                     keys.push(Key { database: state.database, name: arg(&args, index), hash });
                 }
-                _ => {
-                    keys.extend(row.key_places(&args, state.database).into_iter().map(|(database, index)| {
-                        // A number that no database has is an error of the handler's to report.
-                        let there = database < space.database_count();
-                        let database = if there { database } else { state.database };
-                        space.key(database, arg(&args, index))
-                    }))
-                }
+                _ => keys = keys_of(&self.services.keyspace, row, args, state.database),
             }
         }
         if row.flags & (Flag::Admin as u32) != 0 || row.name == "info" {
@@ -258,8 +264,13 @@ impl Engine {
         client.last_command.store(u32::from(id.0), Relaxed);
         let services = &self.services;
         let touch = !state.no_touch;
-        let access = services.keyspace.prepare(&mut self.scratch, &keys, self.now_ms, touch);
+        let whole: &[usize] = match row.scope_of(&args) {
+            Scope::Database => &[state.database],
+            Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
+        };
+        let access = services.keyspace.prepare_with(&mut self.scratch, &keys, whole, self.now_ms, touch);
         let resp3 = state.resp3;
+        let mut blocked = None;
         let answer = {
             let mut ctx = Ctx {
                 services,
@@ -272,17 +283,29 @@ impl Engine {
                 keys: &keys,
                 access,
                 reply: Reply::new(out, resp3),
+                may_block: true,
             };
-            let answer = (row.handler)(&mut ctx);
+            let mut answer = (row.handler)(&mut ctx);
+            if let Ok(Step::Block(mut block)) = answer {
+                // While the keys are locked: nothing that comes to them is missed.
+                let command = block.rewritten.take().unwrap_or_else(|| Queued::new(args.iter()));
+                let place = (ctx.state.database, resp3);
+                blocked = Some(services.blocked.add(services, client, command, place, block));
+                answer = DONE;
+            }
             ctx.access.settle();
             answer
+        };
+        let answer = match answer {
+            Ok(Step::Exec(transaction)) => self.run_transaction(client, state, *transaction, out),
+            answer => answer,
         };
         let (step, failed) = match answer {
             Ok(step) => (step, false),
             Err(error) => {
                 out.truncate(mark);
                 Reply::new(out, state.resp3).error(error.text());
-                services.metrics.worker(self.worker).count_error(error.code());
+                self.services.metrics.worker(self.worker).count_error(error.code());
                 (Step::Done, true)
             }
         };
@@ -295,6 +318,7 @@ impl Engine {
             self.refresh_settings();
         }
         self.account(client, id, row, args, failed, waited, state);
+        self.serve_ready();
         match state.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}
             ReplyMode::Off | ReplyMode::Skipping => {
@@ -307,10 +331,226 @@ impl Engine {
                 }
             }
         }
-        match step {
-            Step::Done => None,
-            Step::Wait(wait) => Some(wait),
+        match (step, blocked) {
+            (_, Some(blocked)) => Some(Wait::Blocked(blocked)),
+            (Step::Wait(wait), _) => Some(wait),
+            _ => None,
         }
+    }
+
+    /// Keeps a request for EXEC.
+    fn queue(
+        &mut self,
+        client: &Client,
+        id: CommandId,
+        row: &'static Row,
+        args: Args<'_>,
+        state: &mut State,
+        out: &mut Output,
+    ) -> Option<Wait> {
+        if row.has(Flag::NoMulti) {
+            let error = Error::fixed("ERR Command not allowed inside a transaction");
+            return self.refuse(Some(id), error, state, out);
+        }
+        if let Some(transaction) = &mut state.transaction {
+            transaction.requests.push(Queued::new(args.iter()));
+            transaction.writes |= row.has(Flag::Write) || row.has(Flag::MayReplicate);
+            transaction.needs_memory |= row.has(Flag::DenyOom);
+            client.queued.store(transaction.requests.len() as u32, Relaxed);
+        }
+        match state.reply_mode {
+            ReplyMode::On | ReplyMode::SkipNext => Reply::new(out, state.resp3).simple("QUEUED"),
+            ReplyMode::Off => {}
+            ReplyMode::Skipping => state.reply_mode = ReplyMode::On,
+        }
+        None
+    }
+
+    /// Runs what MULTI has queued, with the locks of all its keys held: nobody sees half of it.
+    fn run_transaction(
+        &mut self,
+        client: &Arc<Client>,
+        state: &mut State,
+        transaction: Transaction,
+        out: &mut Output,
+    ) -> Answer {
+        client.queued.store(u32::MAX, Relaxed);
+        client.watched.store(0, Relaxed);
+        let services = Arc::clone(&self.services);
+        let space = &services.keyspace;
+        if transaction.failed {
+            forget_watched(&services, state);
+            return Err(Error::fixed("EXECABORT Transaction discarded because of previous errors."));
+        }
+        if self.settings.maxmemory > 0
+            && space.make_room(&mut self.scratch, &self.settings, self.now_ms).is_err()
+            && transaction.needs_memory
+        {
+            forget_watched(&services, state);
+            let reason = Error::OUT_OF_MEMORY;
+            let reason = String::from_utf8_lossy(reason.text()).into_owned();
+            return Err(Error::new(format!("EXECABORT Transaction discarded because of: {reason}")));
+        }
+        let buffers: Vec<(&[u8], Vec<ArgRange>)> = transaction
+            .requests
+            .iter()
+            .map(|queued| {
+                (queued.bytes(), queued.ranges().map(|(start, end)| ArgRange { start, end }).collect())
+            })
+            .collect();
+        let watching = state.watching.take();
+        let mut whole: Vec<usize> = Vec::new();
+        let mut steps: Vec<TransactionStep<'_>> = Vec::with_capacity(buffers.len());
+        // The databases that the commands will be in, once SELECT among them has run.
+        let mut database = state.database;
+        for (buffer, ranges) in &buffers {
+            let args = Args::new(buffer, ranges);
+            let Found::Command(id, row) = lookup(&args[0], args.get(1)) else { continue };
+            let keys = if row.has_keys() { keys_of(space, row, args, database) } else { SmallVec::new() };
+            match row.scope_of(&args) {
+                Scope::Keys => {}
+                Scope::Walk | Scope::Database => whole.push(database),
+                Scope::WalkAll => whole.extend(0..space.database_count()),
+            }
+            if row.name == "select"
+                && let Some(number) = number::parse_i64(&args[1])
+            {
+                database =
+                    usize::try_from(number).ok().filter(|n| *n < space.database_count()).unwrap_or(database);
+            }
+            steps.push(TransactionStep { id, row, args, keys });
+        }
+        whole.sort_unstable();
+        whole.dedup();
+        let watched: Vec<Key<'_>> = watching
+            .iter()
+            .flat_map(|watching| watching.keys.iter().map(|(database, key)| space.key(*database, key)))
+            .collect();
+        let mut keys: Vec<Key<'_>> = steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
+        keys.extend(&watched);
+        let touch = !state.no_touch;
+        let mut access = space.prepare_with(&mut self.scratch, &keys, &whole, self.now_ms, touch);
+        for key in &watched {
+            // One that is due goes now, which counts as a change.
+            access.get(*key, Lookup::Silent);
+        }
+        let changed = watching.as_ref().is_some_and(|watching| watching.changed.load(Acquire));
+        if let Some(watching) = watching {
+            for (database, key) in &watching.keys {
+                space.watchers().unwatch(*database, key, &watching.changed);
+            }
+        }
+        if changed {
+            access.settle();
+            Reply::new(out, state.resp3).null_array();
+            return DONE;
+        }
+        let Some(first) = steps.first() else {
+            access.settle();
+            Reply::new(out, state.resp3).array(0);
+            return DONE;
+        };
+        let resp3 = state.resp3;
+        let mut last = DONE;
+        let mut notes: Vec<(bool, u64)> = Vec::with_capacity(steps.len());
+        {
+            let mut ctx = Ctx {
+                services: &services,
+                settings: &self.settings,
+                metrics: services.metrics.worker(self.worker),
+                client,
+                state: &mut *state,
+                row: first.row,
+                args: first.args,
+                keys: &first.keys,
+                access,
+                reply: Reply::new(out, resp3),
+                may_block: false,
+            };
+            ctx.reply.array(steps.len());
+            for step in &steps {
+                (ctx.row, ctx.args, ctx.keys) = (step.row, step.args, &step.keys);
+                let mark = ctx.reply.output().mark();
+                let answer = (step.row.handler)(&mut ctx);
+                notes.push((answer.is_err(), clock::ticks()));
+                match answer {
+                    Ok(Step::Wait(wait)) => last = Ok(Step::Wait(wait)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        ctx.reply.output().truncate(mark);
+                        ctx.reply.error(error.text());
+                        ctx.metrics.count_error(error.code());
+                    }
+                }
+            }
+            ctx.access.settle();
+        }
+        for (step, (failed, ticks)) in steps.iter().zip(notes) {
+            self.account_until(client, step.id, step.row, step.args, failed, 0, state, ticks);
+        }
+        last
+    }
+
+    /// Runs the commands that wait for keys which the last one has changed, in their turn.
+    fn serve_ready(&mut self) {
+        while let Some((database, key)) = self.scratch.take_ready() {
+            let services = Arc::clone(&self.services);
+            let space = &services.keyspace;
+            for id in space.waiting().clients(database, &key) {
+                let Some(blocked) = services.blocked.get(id).filter(|blocked| blocked.claim()) else {
+                    continue;
+                };
+                let name = space.key(database, &key);
+                let mut access = space.prepare(&mut self.scratch, &[name], self.now_ms, false);
+                let type_name = access.get(name, Lookup::Silent).map(|entry| type_name(&entry));
+                access.settle();
+                if !blocked.block.waits_for.allows(type_name) || !self.serve(&services, &blocked) {
+                    blocked.release();
+                }
+            }
+        }
+    }
+
+    /// Runs the command of a client that waits; answers whether that ended its wait.
+    fn serve(&mut self, services: &Arc<Services>, blocked: &BlockedClient) -> bool {
+        let ranges: Vec<ArgRange> =
+            blocked.command.ranges().map(|(start, end)| ArgRange { start, end }).collect();
+        let args = Args::new(blocked.command.bytes(), &ranges);
+        let Found::Command(_, row) = lookup(&args[0], args.get(1)) else { return false };
+        let keys = keys_of(&services.keyspace, row, args, blocked.database);
+        let mut state = State::default();
+        (state.database, state.resp3, state.authenticated) = (blocked.database, blocked.resp3, true);
+        let mut output = Output::default();
+        let access = services.keyspace.prepare(&mut self.scratch, &keys, self.now_ms, true);
+        let answer = {
+            let mut ctx = Ctx {
+                services,
+                settings: &self.settings,
+                metrics: services.metrics.worker(self.worker),
+                client: &blocked.client,
+                state: &mut state,
+                row,
+                args,
+                keys: &keys,
+                access,
+                reply: Reply::new(&mut output, blocked.resp3),
+                may_block: true,
+            };
+            let answer = (row.handler)(&mut ctx);
+            ctx.access.settle();
+            answer
+        };
+        match answer {
+            Ok(Step::Block(_)) => return false,
+            Ok(_) => {}
+            Err(error) => {
+                output = Output::default();
+                Reply::new(&mut output, blocked.resp3).error(error.text());
+                services.metrics.worker(self.worker).count_error(error.code());
+            }
+        }
+        services.blocked.finish(services, blocked, output);
+        true
     }
 
     /// What stands against running a command, if anything.
@@ -352,6 +592,9 @@ impl Engine {
         state: &mut State,
         out: &mut Output,
     ) -> Option<Wait> {
+        if let Some(transaction) = &mut state.transaction {
+            transaction.failed = true;
+        }
         let metrics = self.services.metrics.worker(self.worker);
         metrics.count_error(error.code());
         if let Some(id) = id {
@@ -378,7 +621,23 @@ impl Engine {
         waited: u64,
         state: &State,
     ) {
-        let now = clock::ticks();
+        self.account_until(client, id, row, args, failed, waited, state, clock::ticks());
+    }
+
+    /// As [`Self::account`], of a call that ended at `now` ticks.
+    #[expect(clippy::too_many_arguments, reason = "two call sites; a struct would only name them again")]
+    #[inline]
+    fn account_until(
+        &mut self,
+        client: &Arc<Client>,
+        id: CommandId,
+        row: &'static Row,
+        args: Args<'_>,
+        failed: bool,
+        waited: u64,
+        state: &State,
+        now: u64,
+    ) {
         let nanos = clock::nanos_between(self.ticks, now) + waited;
         self.ticks = now;
         self.samples.push(Sample { command: id.0, failed, nanos: nanos.min(u64::from(u32::MAX)) as u32 });
@@ -424,6 +683,30 @@ impl Engine {
         let limit = self.settings.client_output_buffer_limit.replica.hard_bytes;
         self.services.monitors.feed(line.into(), limit);
     }
+}
+
+/// A queued request with what is known of it.
+struct TransactionStep<'a> {
+    id: CommandId,
+    row: &'static Row,
+    args: Args<'a>,
+    keys: SmallVec<[Key<'a>; 2]>,
+}
+
+/// The keys of a request.
+fn keys_of<'a>(space: &Keyspace, row: &Row, args: Args<'a>, selected: usize) -> SmallVec<[Key<'a>; 2]> {
+    let places = row.key_places(&args, selected).into_iter();
+    let keys = places.map(|(database, index)| {
+        // A number that no database has is an error of the handler's to report.
+        let database = if database < space.database_count() { database } else { selected };
+        space.key(database, arg(&args, index))
+    });
+    keys.collect()
+}
+
+/// Whether a command runs at once between MULTI and EXEC.
+fn runs_in_transaction(row: &Row) -> bool {
+    matches!(row.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
 /// An argument whose index a row's key specification gave for these very arguments.

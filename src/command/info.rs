@@ -8,6 +8,7 @@ use super::table::{CommandId, full_name};
 use super::{Answer, Ctx, DONE};
 use crate::clock;
 use crate::config::Settings;
+use crate::keyspace::{Access, Scope};
 use crate::pubsub::Kind;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,22 +17,24 @@ use std::sync::atomic::Ordering::Relaxed;
 pub const REDIS_VERSION: &str = "7.4.0";
 
 /// A report of `name:value` lines in sections.
-#[derive(Default)]
-struct Report(String);
+struct Report<'r, 'a> {
+    text: String,
+    access: &'r Access<'a>,
+}
 
-impl Report {
+impl Report<'_, '_> {
     fn section(&mut self, title: &str) {
-        if !self.0.is_empty() {
-            self.0.push_str("\r\n");
+        if !self.text.is_empty() {
+            self.text.push_str("\r\n");
         }
-        self.0.push_str("# ");
-        self.0.push_str(title);
-        self.0.push_str("\r\n");
+        self.text.push_str("# ");
+        self.text.push_str(title);
+        self.text.push_str("\r\n");
     }
 
     fn line(&mut self, name: &str, value: impl Display) {
         // Writing to a String cannot fail.
-        let _ = write!(self.0, "{name}:{value}\r\n");
+        let _ = write!(self.text, "{name}:{value}\r\n");
     }
 
     fn bytes(&mut self, name: &str, bytes: usize) {
@@ -55,7 +58,7 @@ fn human(bytes: usize) -> String {
     format!("{scaled:.2}{}", UNITS[unit])
 }
 
-type Section = (&'static str, fn(&mut Report, &Services, &Settings), Shown);
+type Section = (&'static str, fn(&mut Report<'_, '_>, &Services, &Settings), Shown);
 
 /// When a section is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,13 +94,13 @@ fn info(ctx: &mut Ctx<'_>) -> Answer {
                     || is(word, "default") && shown == Shown::Default
             })
     };
-    let mut report = Report::default();
+    let mut report = Report { text: String::new(), access: &ctx.access };
     for (name, write, shown) in SECTIONS {
         if wanted(name, shown) {
             write(&mut report, ctx.services, ctx.settings);
         }
     }
-    ctx.reply.verbatim(report.0.as_bytes());
+    ctx.reply.verbatim(report.text.as_bytes());
     DONE
 }
 
@@ -106,7 +109,7 @@ fn first_line(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
 
-fn server(report: &mut Report, services: &Services, settings: &Settings) {
+fn server(report: &mut Report<'_, '_>, services: &Services, settings: &Settings) {
     let now_us = clock::now_us();
     let uptime = (now_us / 1000 - services.started_at_ms).max(0) / 1000;
     report.section("Server");
@@ -151,27 +154,26 @@ fn server(report: &mut Report, services: &Services, settings: &Settings) {
     }
 }
 
-fn clients(report: &mut Report, services: &Services, settings: &Settings) {
+fn clients(report: &mut Report<'_, '_>, services: &Services, settings: &Settings) {
     let clients = services.clients.all();
     let largest =
         |size: fn(&crate::client::Client) -> usize| clients.iter().map(|c| size(c)).max().unwrap_or(0);
     let subscribers =
         clients.iter().filter(|client| client.flags().contains(crate::client::Flags::PUBSUB)).count();
-    let blocked =
-        clients.iter().filter(|client| client.flags().contains(crate::client::Flags::BLOCKED)).count();
+    let watching = clients.iter().filter(|client| client.watched.load(Relaxed) > 0).count();
     report.section("Clients");
     report.line("connected_clients", services.clients.len());
     report.line("cluster_connections", 0);
     report.line("maxclients", settings.maxclients);
     report.line("client_recent_max_input_buffer", largest(|client| client.input_capacity.load(Relaxed)));
     report.line("client_recent_max_output_buffer", largest(crate::client::Client::output_memory));
-    report.line("blocked_clients", blocked);
+    report.line("blocked_clients", services.blocked.len());
     report.line("tracking_clients", 0);
     report.line("pubsub_clients", subscribers);
-    report.line("watching_clients", 0);
+    report.line("watching_clients", watching);
     report.line("clients_in_timeout_table", 0);
-    report.line("total_watched_keys", 0);
-    report.line("total_blocking_keys", 0);
+    report.line("total_watched_keys", services.keyspace.watchers().len());
+    report.line("total_blocking_keys", services.keyspace.waiting().len());
     report.line("total_blocking_keys_on_nokey", 0);
 }
 
@@ -185,8 +187,8 @@ fn system_memory() -> usize {
         * 1024
 }
 
-fn memory(report: &mut Report, services: &Services, settings: &Settings) {
-    let found = Breakdown::measure(services);
+fn memory(report: &mut Report<'_, '_>, services: &Services, settings: &Settings) {
+    let found = Breakdown::measure(services, report.access);
     let a = found.allocator;
     let ratio = |one: usize, other: usize| one as f64 / other.max(1) as f64;
     report.section("Memory");
@@ -241,7 +243,7 @@ fn memory(report: &mut Report, services: &Services, settings: &Settings) {
     report.line("lazyfreed_objects", services.keyspace.reclaimer().freed());
 }
 
-fn persistence(report: &mut Report, services: &Services, _: &Settings) {
+fn persistence(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.section("Persistence");
     report.line("loading", 0);
     report.line("async_loading", 0);
@@ -275,7 +277,7 @@ fn persistence(report: &mut Report, services: &Services, _: &Settings) {
     report.line("module_fork_last_cow_size", 0);
 }
 
-fn stats(report: &mut Report, services: &Services, _: &Settings) {
+fn stats(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     let metrics = &services.metrics;
     let (commands, input, output) = {
         let rates = metrics.rates.lock();
@@ -348,7 +350,7 @@ fn stats(report: &mut Report, services: &Services, _: &Settings) {
     report.line("acl_access_denied_channel", 0);
 }
 
-fn replication(report: &mut Report, services: &Services, _: &Settings) {
+fn replication(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.section("Replication");
     report.line("role", "master");
     report.line("connected_slaves", 0);
@@ -378,7 +380,7 @@ fn cpu_seconds(path: &str) -> (f64, f64) {
     (fields.get(11).unwrap_or(&0.0) / 100.0, fields.get(12).unwrap_or(&0.0) / 100.0)
 }
 
-fn cpu(report: &mut Report, _: &Services, _: &Settings) {
+fn cpu(report: &mut Report<'_, '_>, _: &Services, _: &Settings) {
     let (user, system) = cpu_seconds("/proc/self/stat");
     let (user_main, system_main) = cpu_seconds("/proc/thread-self/stat");
     report.section("CPU");
@@ -390,11 +392,11 @@ fn cpu(report: &mut Report, _: &Services, _: &Settings) {
     report.line("used_cpu_user_main_thread", format_args!("{user_main:.6}"));
 }
 
-fn modules(report: &mut Report, _: &Services, _: &Settings) {
+fn modules(report: &mut Report<'_, '_>, _: &Services, _: &Settings) {
     report.section("Modules");
 }
 
-fn command_stats(report: &mut Report, services: &Services, _: &Settings) {
+fn command_stats(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.section("Commandstats");
     for (id, stats) in services.metrics.command_stats() {
         let micros = stats.nanos / 1000;
@@ -409,7 +411,7 @@ fn command_stats(report: &mut Report, services: &Services, _: &Settings) {
     }
 }
 
-fn error_stats(report: &mut Report, services: &Services, _: &Settings) {
+fn error_stats(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.section("Errorstats");
     for (code, count) in services.metrics.error_stats() {
         let code = String::from_utf8_lossy(&code);
@@ -417,7 +419,7 @@ fn error_stats(report: &mut Report, services: &Services, _: &Settings) {
     }
 }
 
-fn latency_stats(report: &mut Report, services: &Services, settings: &Settings) {
+fn latency_stats(report: &mut Report<'_, '_>, services: &Services, settings: &Settings) {
     report.section("Latencystats");
     for (id, stats) in services.metrics.command_stats() {
         if !stats.has_times() {
@@ -432,17 +434,17 @@ fn latency_stats(report: &mut Report, services: &Services, settings: &Settings) 
     }
 }
 
-fn cluster(report: &mut Report, _: &Services, _: &Settings) {
+fn cluster(report: &mut Report<'_, '_>, _: &Services, _: &Settings) {
     report.section("Cluster");
     report.line("cluster_enabled", 0);
 }
 
-fn keyspace(report: &mut Report, services: &Services, _: &Settings) {
+fn keyspace(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.section("Keyspace");
     for (number, _) in services.keyspace.databases_in_use() {
-        let (keys, expires, _) = services.keyspace.sizes(number);
+        let (keys, expires, _) = report.access.sizes(number);
         if keys > 0 {
-            let average = services.keyspace.average_ttl_ms(number, clock::now_ms());
+            let average = report.access.average_ttl_ms(number);
             report.line(
                 &format!("db{number}"),
                 format_args!("keys={keys},expires={expires},avg_ttl={average},subexpiry=0"),
@@ -453,6 +455,7 @@ fn keyspace(report: &mut Report, services: &Services, _: &Settings) {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[row("info", -1, "server", info)
+    .scope(|_| Scope::WalkAll)
     .flags(&[Flag::Loading, Flag::Stale])
     .acl(&[Category::Dangerous])
     .docs("Returns information and statistics about the server.", "1.0.0")

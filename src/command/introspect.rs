@@ -322,6 +322,16 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
     if !row.accepts(request.len()) {
         return Err(Error::fixed("ERR Invalid number of arguments specified for command"));
     }
+    if row.keys.iter().any(|spec| spec.find == Find::Unknown) {
+        // Only the command's own rules find them: the first as its first specification says, then the last.
+        let places = row.key_places(&request, 0).into_iter().enumerate();
+        return Ok(places
+            .filter_map(|(nth, (_, index))| {
+                let spec = if nth == 0 { row.keys.first() } else { row.keys.last() };
+                Some((index, spec?.flags))
+            })
+            .collect());
+    }
     let keys: Vec<_> = row
         .keys
         .iter()

@@ -6,7 +6,7 @@ use super::row::{ArgKind, Category, Databases, Flag, Row, arg, container, key, k
 use super::scan::{keys, scan};
 use super::{Answer, Ctx, DONE, Error, Step, Wait};
 use crate::config::NotifyFlags;
-use crate::keyspace::{Key, Lookup};
+use crate::keyspace::{Key, Lookup, Scope};
 use crate::memory::Entry;
 use crate::number;
 use crate::value::Collection;
@@ -161,9 +161,7 @@ fn move_key(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn randomkey(ctx: &mut Ctx<'_>) -> Answer {
-    let (database, now_ms) = (ctx.state.database, ctx.now_ms());
-    let space = ctx.access.space();
-    match space.random_key(ctx.access.scratch(), database, now_ms) {
+    match ctx.access.random_key(ctx.state.database) {
         Some(key) => ctx.reply.bulk(&key),
         None => ctx.reply.null(),
     }
@@ -171,7 +169,7 @@ fn randomkey(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn dbsize(ctx: &mut Ctx<'_>) -> Answer {
-    let keys = ctx.access.space().database(ctx.state.database).len();
+    let keys = ctx.access.len(ctx.state.database);
     ctx.reply.int(keys as i64);
     DONE
 }
@@ -187,8 +185,7 @@ fn flush(ctx: &mut Ctx<'_>, databases: impl Iterator<Item = usize>) -> Answer {
     if ctx.args.len() > 2 {
         return Err(Error::SYNTAX);
     }
-    let space = ctx.access.space();
-    let freed = databases.map(|number| space.flush(ctx.access.scratch(), number)).last();
+    let freed = databases.map(|number| ctx.access.flush(number)).last();
     ctx.reply.ok();
     match freed {
         // The reclaimer frees in order: the last is done when all are.
@@ -218,7 +215,7 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Answer {
     let other = number(2, "ERR invalid second DB index")?;
     let within = |number: i64| usize::try_from(number).ok().filter(|n| *n < space.database_count());
     let (Some(one), Some(other)) = (within(one), within(other)) else { return Err(Error::INVALID_DB) };
-    space.swap(ctx.access.scratch(), one, other);
+    ctx.access.swap(one, other);
     ctx.reply.ok();
     DONE
 }
@@ -305,12 +302,14 @@ pub const ROWS: &[Row] = &[
         .args(&[key("key", 0).multiple()]),
     row("randomkey", 1, "generic", randomkey)
         .flags(&[Flag::Readonly, Flag::TouchesArbitraryKeys])
+        .scope(|_| Scope::Walk)
         .acl(&[Category::Keyspace])
         .docs("Returns a random key name from the database.", "1.0.0")
         .complexity("O(1)")
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     row("keys", 2, "generic", keys)
         .flags(&[Flag::Readonly])
+        .scope(|_| Scope::Walk)
         .acl(&[Category::Keyspace, Category::Dangerous])
         .docs("Returns all key names that match a pattern.", "1.0.0")
         .complexity("O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.")
@@ -318,6 +317,7 @@ pub const ROWS: &[Row] = &[
         .args(&[arg("pattern", ArgKind::Pattern)]),
     row("scan", -2, "generic", scan)
         .flags(&[Flag::Readonly, Flag::TouchesArbitraryKeys])
+        .scope(|_| Scope::Walk)
         .acl(&[Category::Keyspace])
         .docs("Iterates over the key names in the database.", "2.8.0")
         .complexity("O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.")
@@ -372,12 +372,14 @@ pub const ROWS: &[Row] = &[
         .complexity("Depends on subcommand."),
     row("dbsize", 1, "server", dbsize)
         .flags(&[Flag::Readonly, Flag::Fast])
+        .scope(|_| Scope::Walk)
         .acl(&[Category::Keyspace])
         .docs("Returns the number of keys in the database.", "1.0.0")
         .complexity("O(1)")
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
     row("flushdb", -1, "server", flushdb)
         .flags(&[Flag::Write])
+        .scope(|_| Scope::Walk)
         .acl(&[Category::Keyspace, Category::Dangerous])
         .docs("Remove all keys from the current database.", "1.0.0")
         .complexity("O(N) where N is the number of keys in the selected database")
@@ -391,6 +393,7 @@ pub const ROWS: &[Row] = &[
         ]),
     row("flushall", -1, "server", flushall)
         .flags(&[Flag::Write])
+        .scope(|_| Scope::WalkAll)
         .acl(&[Category::Keyspace, Category::Dangerous])
         .docs("Removes all keys from all databases.", "1.0.0")
         .complexity("O(N) where N is the total number of keys in all databases")
@@ -404,6 +407,7 @@ pub const ROWS: &[Row] = &[
         ]),
     row("swapdb", 3, "server", swapdb)
         .flags(&[Flag::Write, Flag::Fast])
+        .scope(|_| Scope::WalkAll)
         .acl(&[Category::Keyspace, Category::Dangerous])
         .docs("Swaps two Redis databases.", "4.0.0")
         .complexity("O(N) where N is the count of clients watching or blocking on keys from both databases.")

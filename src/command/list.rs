@@ -347,7 +347,7 @@ pub(super) fn move_one(ctx: &mut Ctx<'_>, from_end: End, to_end: End) -> Result<
     target.make_room(element.len(), 1, limit);
     target.push(to_end, &element, limit);
     ctx.access.edited(to, LIST, push_event(to_end));
-    ctx.access.edited(from, LIST, pop_event(from_end));
+    ctx.access.also_edited(from, LIST, pop_event(from_end));
     ctx.access.remove_if_empty(from);
     Ok(true)
 }

@@ -3,7 +3,7 @@
 use super::parse::{int, is};
 use super::row::{ArgKind, Flag, Row, arg, container, key, keys_at, row};
 use super::{Answer, Ctx, DONE, Error, Services};
-use crate::keyspace::Lookup;
+use crate::keyspace::{Access, Lookup, Scope};
 use crate::memory::usage::{self, AllocatorStats};
 
 /// What a key costs beside its entry: its slot at the usual load.
@@ -53,14 +53,14 @@ pub struct Breakdown {
 
 impl Breakdown {
     /// Measures now.
-    pub fn measure(services: &Services) -> Breakdown {
+    pub fn measure(services: &Services, access: &Access<'_>) -> Breakdown {
         usage::publish();
         let databases = services
             .keyspace
             .databases_in_use()
             .iter()
             .map(|(number, _)| {
-                let (keys, expires, overhead) = services.keyspace.sizes(*number);
+                let (keys, expires, overhead) = access.sizes(*number);
                 (*number, keys, expires, overhead)
             })
             .filter(|(_, keys, ..)| *keys > 0)
@@ -109,7 +109,7 @@ fn ratio(one: usize, other: usize) -> f64 {
 }
 
 fn memory_stats(ctx: &mut Ctx<'_>) -> Answer {
-    let found = Breakdown::measure(ctx.services);
+    let found = Breakdown::measure(ctx.services, &ctx.access);
     let a = found.allocator;
     let keys = found.keys();
     let integers_1 = [
@@ -171,7 +171,7 @@ fn memory_stats(ctx: &mut Ctx<'_>) -> Answer {
 
 fn memory_doctor(ctx: &mut Ctx<'_>) -> Answer {
     const SMALL_BYTES: usize = 5 << 20;
-    let found = Breakdown::measure(ctx.services);
+    let found = Breakdown::measure(ctx.services, &ctx.access);
     let mut advice = Vec::new();
     if found.used < SMALL_BYTES {
         let text = "Hi Sam, this instance is empty or is using very little memory, my issues detector can't be \
@@ -238,6 +238,7 @@ pub const ROWS: &[Row] = &[container(
     "server",
     &[
         row("doctor", 2, "server", memory_doctor)
+            .scope(|_| Scope::WalkAll)
             .docs("Outputs a memory problems report.", "4.0.0")
             .complexity("O(1)")
             .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
@@ -254,6 +255,7 @@ pub const ROWS: &[Row] = &[container(
             .complexity("Depends on how much memory is allocated, could be slow")
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
         row("stats", 2, "server", memory_stats)
+            .scope(|_| Scope::WalkAll)
             .docs("Returns details about memory usage.", "4.0.0")
             .complexity("O(1)")
             .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),

@@ -6,6 +6,7 @@
 //! Adding a command is one function and one row in one file.
 
 mod bitmap;
+mod blocking;
 mod client;
 mod client_filter;
 mod config;
@@ -21,6 +22,7 @@ mod info;
 mod introspect;
 mod key;
 mod list;
+mod list_blocking;
 mod memory;
 mod object;
 mod observe;
@@ -32,23 +34,27 @@ mod scan;
 mod server;
 mod services;
 mod set;
-
+mod sort;
 mod stream;
 mod string;
 mod string_set;
 mod table;
+mod transaction;
 mod zset;
 mod zset_combine;
+mod zset_pop;
 mod zset_range;
 
+pub use blocking::{BlockedClients, BlockedWait};
 pub use engine::{Engine, Request, Wait};
 pub use error::Error;
 pub use pubsub::forget_subscriptions;
 pub use row::{Category, Flag, Row};
 pub use services::{Monitors, Pause, Paused, Services};
 pub use table::{all_rows, full_name, lookup, row_at};
+pub use transaction::forget_watched;
 
-use crate::client::{Client, State};
+use crate::client::{Client, State, Transaction};
 use crate::config::Settings;
 use crate::keyspace::{Access, Key};
 use crate::metrics::WorkerMetrics;
@@ -77,6 +83,8 @@ pub struct Ctx<'a> {
     pub access: Access<'a>,
     /// Where the reply goes.
     pub reply: Reply<'a>,
+    /// Whether the client may be made to wait.
+    pub may_block: bool,
 }
 
 /// What becomes of a command that has run.
@@ -86,6 +94,10 @@ pub enum Step {
     Done,
     /// The reply is written, but is sent, and the connection goes on, only after this.
     Wait(Wait),
+    /// There is no reply yet: the client waits for a key.
+    Block(blocking::Block),
+    /// The reply is that of the queued requests.
+    Exec(Box<Transaction>),
 }
 
 /// The outcome of a handler; an error is the whole reply.

@@ -4,6 +4,7 @@
 //! positions, COMMAND, COMMAND DOCS, COMMAND GETKEYS, and the table of commands in the README.
 
 use super::{Ctx, Handler};
+use crate::keyspace::Scope;
 use crate::number;
 use crate::resp::Args;
 use smallvec::SmallVec;
@@ -387,6 +388,8 @@ pub struct Row {
     /// Names the databases of its keys where they are not all in the selected one: pairs of database and
     /// index of the argument.
     pub databases: Option<Databases>,
+    /// What it uses beside its keys; `None` for nothing.
+    pub scope: Option<fn(&Args<'_>) -> Scope>,
     /// Its subcommands.
     pub subcommands: &'static [Row],
     /// What it does.
@@ -422,6 +425,7 @@ pub const fn row(name: &'static str, arity: i32, group: &'static str, handler: H
         own_categories: 0,
         keys: &[],
         databases: None,
+        scope: None,
         subcommands: &[],
         summary: "",
         since: "",
@@ -467,6 +471,9 @@ impl Row {
     }
     pub const fn databases(self, databases: Databases) -> Row {
         Row { databases: Some(databases), ..self }
+    }
+    pub const fn scope(self, scope: fn(&Args<'_>) -> Scope) -> Row {
+        Row { scope: Some(scope), ..self }
     }
     pub const fn docs(self, summary: &'static str, since: &'static str) -> Row {
         Row { summary, since, ..self }
@@ -524,6 +531,12 @@ impl Row {
     /// Whether it has keys: what shard channels are declared as are none.
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty() && !self.has(Flag::PubSub)
+    }
+
+    /// What a request uses beside its keys.
+    #[inline]
+    pub fn scope_of(&self, args: &Args<'_>) -> Scope {
+        self.scope.map_or(Scope::Keys, |scope| scope(args))
     }
 
     /// Whether its keys' places depend on the arguments.

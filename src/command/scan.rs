@@ -65,8 +65,8 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Answer {
     let cursor = cursor(&ctx.args[1])?;
     let filter = filter(ctx, 2, None)?;
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let (database, now_ms) = (ctx.state.database, ctx.now_ms());
-    let next = ctx.access.space().scan(database, cursor, filter.count, now_ms, |entry| {
+    let database = ctx.state.database;
+    let next = ctx.access.scan(database, cursor, filter.count, |entry| {
         let matches = |pattern| glob::matches(pattern, entry.key());
         if filter.type_name.is_none_or(|name| is(name, type_name(entry)))
             && filter.pattern.is_none_or(matches)
@@ -135,10 +135,10 @@ pub(super) fn scan_collection(ctx: &mut Ctx<'_>, of: ScanOf) -> Answer {
 pub(super) fn keys(ctx: &mut Ctx<'_>) -> Answer {
     let pattern = &ctx.args[1];
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let (database, now_ms) = (ctx.state.database, ctx.now_ms());
+    let database = ctx.state.database;
     let mut cursor = 0;
     loop {
-        cursor = ctx.access.space().scan(database, cursor, 1024, now_ms, |entry| {
+        cursor = ctx.access.scan(database, cursor, 1024, |entry| {
             if pattern == b"*" || glob::matches(pattern, entry.key()) {
                 found.push(entry.key().to_vec());
             }

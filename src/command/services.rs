@@ -1,5 +1,6 @@
 //! The parts of the server that handlers may reach.
 
+use super::blocking::BlockedClients;
 use crate::client::Registry;
 use crate::client::{Client, Flags, Mail};
 use crate::config::Config;
@@ -28,6 +29,8 @@ pub struct Services {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Clients that wait for keys.
+    pub blocked: BlockedClients,
     /// The order to stop.
     pub shutdown: watch::Sender<bool>,
     /// When the server started, Unix milliseconds.

@@ -97,7 +97,8 @@ fn mpop_options(ctx: &Ctx<'_>, at: usize) -> Result<(Extreme, usize), Error> {
     if keys <= 0 {
         return Err(Error::fixed(text));
     }
-    let where_at = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(at + 1)).ok_or(Error::SYNTAX)?;
+    let where_at =
+        usize::try_from(keys).ok().and_then(|keys| keys.checked_add(at + 1)).ok_or(Error::SYNTAX)?;
     let from = match ctx.args.get(where_at) {
         Some(word) if is(word, "min") => Extreme::Min,
         Some(word) if is(word, "max") => Extreme::Max,

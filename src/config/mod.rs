@@ -26,7 +26,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 pub use load::ConfigError;
-pub use params::{Change, PARAMETERS, Parameter, Settings};
+pub use params::{Change, OLD_NAMES, PARAMETERS, Parameter, Settings};
 pub use types::{
     Access, Choice, ClassLimit, LogLevel, NotifyFlags, OutputLimits, Policy, parse_memory, print_memory,
     print_percentile,
@@ -106,7 +106,7 @@ impl Config {
         let settings = self.settings();
         let mut found: Vec<(String, &Parameter)> = Vec::new();
         let mut add = |name: String, parameter: &'static Parameter| {
-            if !found.iter().any(|(_, known)| known.name == parameter.name) {
+            if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
                 found.push((name, parameter));
             }
         };
@@ -117,9 +117,12 @@ impl Config {
                 }
                 continue;
             }
-            for parameter in PARAMETERS {
-                if glob::matches_nocase(pattern, parameter.name.as_bytes()) {
-                    add(parameter.name.to_owned(), parameter);
+            let old =
+                OLD_NAMES.iter().filter_map(|(old, name)| Some((*old, Parameter::find(name.as_bytes())?)));
+            for (name, parameter) in PARAMETERS.iter().map(|parameter| (parameter.name, parameter)).chain(old)
+            {
+                if glob::matches_nocase(pattern, name.as_bytes()) {
+                    add(name.to_owned(), parameter);
                 }
             }
         }

@@ -133,7 +133,12 @@ impl Parameter {
     /// The parameter of this name, without regard to case.
     #[must_use]
     pub fn find(name: &[u8]) -> Option<&'static Self> {
-        PARAMETERS.iter().find(|parameter| parameter.name.as_bytes().eq_ignore_ascii_case(name))
+        let is = |other: &str| other.as_bytes().eq_ignore_ascii_case(name);
+        let old = OLD_NAMES.iter().find(|(old, _)| is(old));
+        PARAMETERS.iter().find(|parameter| match old {
+            Some((_, name)) => parameter.name == *name,
+            None => is(parameter.name),
+        })
     }
 }
 
@@ -168,6 +173,15 @@ macro_rules! rows {
         }),*]
     };
 }
+
+/// Names that parameters had in older versions of Redis, and still answer to.
+pub const OLD_NAMES: &[(&str, &str)] = &[
+    ("hash-max-ziplist-entries", "hash-max-listpack-entries"),
+    ("hash-max-ziplist-value", "hash-max-listpack-value"),
+    ("list-max-ziplist-size", "list-max-listpack-size"),
+    ("zset-max-ziplist-entries", "zset-max-listpack-entries"),
+    ("zset-max-ziplist-value", "zset-max-listpack-value"),
+];
 
 /// Every parameter, grouped as in `config/strata.toml`. A row: name, field, kind, default, when it may be changed, what
 /// it does; then its unit, whether it is a secret, and what still happens to a value of the right form.

@@ -6,6 +6,7 @@ use crate::config::NotifyFlags;
 use crate::memory::entry::NewValue;
 use crate::memory::slot::{EntryMut, EntryRef};
 use crate::memory::{Entry, KeyHash, ShardGuard, ShardState};
+use crate::value::hash::Hash;
 use crate::value::string::StringRef;
 use crate::value::{Collection, Typed};
 use smallvec::SmallVec;
@@ -50,17 +51,30 @@ pub enum Expiry {
     At(i64),
 }
 
-struct Lock<'a> {
-    database: usize,
-    shard: usize,
-    guard: ShardGuard<'a>,
+pub(super) struct Lock<'a> {
+    pub(super) database: usize,
+    pub(super) shard: usize,
+    pub(super) guard: ShardGuard<'a>,
+}
+
+/// What else than its own keys a command uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Nothing.
+    Keys,
+    /// Any keys of its database, shard by shard: all of them are locked only in a transaction.
+    Walk,
+    /// The same of all databases.
+    WalkAll,
+    /// Any keys of its database at once.
+    Database,
 }
 
 /// Locked shards and the record of what is done to them.
 pub struct Access<'a> {
-    space: &'a Keyspace,
-    scratch: &'a mut Scratch,
-    locks: SmallVec<[Lock<'a>; 1]>,
+    pub(super) space: &'a Keyspace,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) locks: SmallVec<[Lock<'a>; 1]>,
     now_ms: i64,
     touch: bool,
 }
@@ -75,13 +89,31 @@ impl Keyspace {
         now_ms: i64,
         touch: bool,
     ) -> Access<'a> {
+        self.prepare_with(scratch, keys, &[], now_ms, touch)
+    }
+
+    /// As [`Self::prepare`], and locks all shards of `databases`.
+    #[inline]
+    pub fn prepare_with<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        keys: &[Key<'_>],
+        databases: &[usize],
+        now_ms: i64,
+        touch: bool,
+    ) -> Access<'a> {
         let mut locks = SmallVec::new();
         match keys {
-            [] => {}
-            [key] => locks.push(self.lock(key.database, self.database(key.database).shard_index(key.hash))),
+            [] if databases.is_empty() => {}
+            [key] if databases.is_empty() => {
+                locks.push(self.lock(key.database, self.database(key.database).shard_index(key.hash)))
+            }
             keys => {
                 let place = |key: &Key<'_>| (key.database, self.database(key.database).shard_index(key.hash));
                 let mut places: SmallVec<[(usize, usize); 16]> = keys.iter().map(place).collect();
+                for number in databases {
+                    places.extend((0..self.database(*number).shards().len()).map(|shard| (*number, shard)));
+                }
                 places.sort_unstable();
                 places.dedup();
                 locks.extend(places.into_iter().map(|(database, shard)| self.lock(database, shard)));
@@ -140,9 +172,38 @@ impl<'a> Access<'a> {
             return 0;
         }
         let shard = self.space.database(key.database).shard_index(key.hash);
-        self.locks
-            .binary_search_by_key(&(key.database, shard), |lock| (lock.database, lock.shard))
-            .expect("a handler uses the keys that its row declares")
+        self.held(key.database, shard).expect("a handler uses the keys that its row declares")
+    }
+
+    /// The lock of a shard, if the command holds it.
+    pub(super) fn held(&self, database: usize, shard: usize) -> Option<usize> {
+        self.locks.binary_search_by_key(&(database, shard), |lock| (lock.database, lock.shard)).ok()
+    }
+
+    /// Gives `read` a shard that is held, or is locked for the moment.
+    pub(super) fn with_shard<R>(
+        &self,
+        database: usize,
+        shard: usize,
+        read: impl FnOnce(&ShardState) -> R,
+    ) -> R {
+        match self.held(database, shard) {
+            Some(lock) => read(&self.locks[lock].guard),
+            None => read(&self.space.database(database).shards()[shard].lock()),
+        }
+    }
+
+    /// Gives `edit` a key that the command did not declare: its shard is held by a transaction, or locked
+    /// for the moment, which only a command without keys may do.
+    pub fn with_key<R>(&mut self, key: Key<'_>, edit: impl FnOnce(&mut Access<'_>) -> R) -> R {
+        let shard = self.space.database(key.database).shard_index(key.hash);
+        if self.held(key.database, shard).is_some() {
+            return edit(self);
+        }
+        let mut access = self.space.prepare(self.scratch, &[key], self.now_ms, self.touch);
+        let result = edit(&mut access);
+        access.settle();
+        result
     }
 
     #[inline]
@@ -229,6 +290,11 @@ impl<'a> Access<'a> {
         self.record(key, Change::Put, class, event);
     }
 
+    /// Records an edit of a stream's consumer groups.
+    pub fn group_edited(&mut self, key: Key<'_>, event: &'static str) {
+        self.record(key, Change::Group, NotifyFlags::STREAM, event);
+    }
+
     /// The string of a key.
     #[inline]
     pub fn string(&mut self, key: Key<'_>, lookup: Lookup) -> Result<Option<StringRef<'_>>, WrongType> {
@@ -286,8 +352,16 @@ impl<'a> Access<'a> {
         if empty {
             self.take_at(lock, index);
             self.record(key, Change::Delete, NotifyFlags::GENERIC, "del");
+            // Part of the change that emptied it.
+            self.scratch.counts.changes -= 1;
         }
         empty
+    }
+
+    /// Records an edit that is part of the same change as another one.
+    pub fn also_edited(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) {
+        self.edited(key, class, event);
+        self.scratch.counts.changes -= 1;
     }
 
     /// Gives the key a value, a string or a collection.
@@ -343,8 +417,12 @@ impl<'a> Access<'a> {
 
     fn insert(&mut self, key: Key<'_>, entry: Entry) {
         let expires_at_ms = entry.expires_at_ms();
+        let member_expires_at_ms = entry.collection().and_then(Hash::of).and_then(Hash::next_deadline);
         self.state(key).table.insert(key.hash.position(), entry);
         self.file_expiry(key, None, expires_at_ms);
+        if let Some(at_ms) = member_expires_at_ms {
+            self.file_member_expiry(key, at_ms);
+        }
     }
 
     /// Counts and files a deadline that changed from `old` to `new`.
@@ -433,7 +511,7 @@ impl<'a> Access<'a> {
         state.version += 1;
         let version = state.version;
         self.scratch.counts.changes += 1;
-        if self.space.notify.load(Relaxed) != 0 || !self.space.watchers.is_empty() {
+        if self.space.has_listeners() {
             self.push_effect(key, version, change, class, event);
         }
     }
@@ -448,6 +526,10 @@ impl<'a> Access<'a> {
         event: &'static str,
     ) {
         let Key { database, name, .. } = key;
+        if !matches!(change, Change::None | Change::Group) {
+            // Under the lock, so that no EXEC can run between the change and the news of it.
+            self.space.watchers.touch(database, name);
+        }
         self.scratch.effects.push(Effect { database, key: name.into(), version, change, class, event });
     }
 
@@ -467,10 +549,22 @@ impl Keyspace {
     #[cold]
     pub(super) fn deliver(&self, scratch: &mut Scratch) {
         let effects = std::mem::take(&mut scratch.effects);
-        for effect in effects.iter().filter(|effect| effect.change != Change::None) {
-            match effect.change {
-                Change::Flush => self.watchers.touch_database(effect.database),
-                _ => self.watchers.touch(effect.database, &effect.key),
+        if !self.waiting.is_empty() {
+            for Effect { database, key, change, .. } in &effects {
+                match change {
+                    Change::None => {}
+                    Change::Flush => {
+                        let keys = self.waiting.keys_of(*database).into_iter();
+                        scratch.ready.extend(keys.map(|key| (*database, key)));
+                    }
+                    _ if self.waiting.has(*database, key) => {
+                        let ready = (*database, key.clone());
+                        if !scratch.ready.contains(&ready) {
+                            scratch.ready.push(ready);
+                        }
+                    }
+                    _ => {}
+                }
             }
         }
         self.notify(&effects);
@@ -481,10 +575,13 @@ impl Keyspace {
         }
     }
 
-    /// Records an effect that no [`Access`] made.
+    /// Records an effect that no [`Access`] made. The lock of its shards is still held.
     pub(super) fn push_effect(&self, scratch: &mut Scratch, effect: Effect) {
         scratch.counts.changes += 1;
-        if self.notify.load(Relaxed) != 0 || !self.watchers.is_empty() {
+        if self.has_listeners() {
+            if effect.change != Change::Flush {
+                self.watchers.touch(effect.database, &effect.key);
+            }
             scratch.effects.push(effect);
         }
     }

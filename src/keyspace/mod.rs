@@ -11,12 +11,14 @@ mod expire;
 mod notify;
 mod reclaim;
 mod scan;
+mod waiting;
 mod watch;
 
-pub use access::{Access, Expiry, Key, Lookup, WrongType};
+pub use access::{Access, Expiry, Key, Lookup, Scope, WrongType};
 pub use effect::{Change, Effect};
 pub use evict::OutOfMemory;
 pub use reclaim::Reclaimer;
+pub use waiting::Waiting;
 pub use watch::Watchers;
 
 use crate::config::NotifyFlags;
@@ -50,6 +52,8 @@ pub struct Scratch {
     effects: Vec<Effect>,
     /// Large entries to free once the locks are released.
     garbage: Vec<Entry>,
+    /// Keys that changed and that somebody waits for.
+    ready: Vec<(usize, Box<[u8]>)>,
     /// Counts since they were last taken.
     pub counts: Counts,
     random: u64,
@@ -58,11 +62,22 @@ pub struct Scratch {
 impl Default for Scratch {
     fn default() -> Self {
         let random = ahash::RandomState::new().hash_one(0) | 1;
-        Scratch { effects: Vec::new(), garbage: Vec::new(), counts: Counts::default(), random }
+        Scratch {
+            effects: Vec::new(),
+            garbage: Vec::new(),
+            ready: Vec::new(),
+            counts: Counts::default(),
+            random,
+        }
     }
 }
 
 impl Scratch {
+    /// A key that changed and that somebody waits for, oldest first.
+    pub fn take_ready(&mut self) -> Option<(usize, Box<[u8]>)> {
+        (!self.ready.is_empty()).then(|| self.ready.remove(0))
+    }
+
     /// The next number of a xorshift generator: fast, and only used where nobody gains by guessing.
     pub fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
@@ -100,6 +115,7 @@ pub struct Keyspace {
     reclaimer: Reclaimer,
     pubsub: Arc<PubSub>,
     watchers: Watchers,
+    waiting: Waiting,
     notify: AtomicU32,
     access_lfu: AtomicBool,
     access_factors: [AtomicU32; 2],
@@ -120,6 +136,7 @@ impl Keyspace {
             reclaimer: Reclaimer::start(),
             pubsub,
             watchers: Watchers::default(),
+            waiting: Waiting::default(),
             notify: AtomicU32::new(0),
             access_lfu: AtomicBool::new(false),
             access_factors: [AtomicU32::new(10), AtomicU32::new(1)],
@@ -172,6 +189,17 @@ impl Keyspace {
     /// Who watches keys.
     pub fn watchers(&self) -> &Watchers {
         &self.watchers
+    }
+
+    /// Who waits for keys.
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// Whether an effect would reach anybody.
+    #[inline]
+    fn has_listeners(&self) -> bool {
+        self.notify.load(Relaxed) != 0 || !self.watchers.is_empty() || !self.waiting.is_empty()
     }
 
     /// Which notifications are wanted (`notify-keyspace-events`).

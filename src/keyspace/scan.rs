@@ -4,7 +4,7 @@
 //! Every table is in hash order whatever its size, so a key that is there throughout is returned, once
 //! unless its shard's neighbours at the very position of the cursor are.
 
-use super::access::is_due;
+use super::access::{Access, is_due};
 use super::reclaim::Garbage;
 use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
@@ -12,36 +12,35 @@ use crate::memory::slot::POSITION_BITS;
 use crate::memory::{Entry, ShardState};
 use tokio::sync::oneshot;
 
-impl Keyspace {
+impl Access<'_> {
     /// Shows `visit` at least `count` entries from `cursor` on, where there are so many, and returns the
     /// next cursor; 0 when it is through. Keys that are due are not shown.
-    pub fn scan(
-        &self,
-        database: usize,
-        cursor: u64,
-        count: usize,
-        now_ms: i64,
-        mut visit: impl FnMut(&Entry),
-    ) -> u64 {
-        let shards = self.database(database).shards();
+    pub fn scan(&self, database: usize, cursor: u64, count: usize, mut visit: impl FnMut(&Entry)) -> u64 {
+        let shards = self.space.database(database).shards().len();
+        let now_ms = self.now_ms();
         let mut from = (cursor & ((1 << POSITION_BITS) - 1)) as u32;
         let first = usize::try_from(cursor >> POSITION_BITS).unwrap_or(usize::MAX);
         let mut seen = 0;
-        for (index, shard) in shards.iter().enumerate().skip(first) {
-            let state = shard.lock();
-            let mut last = None;
-            for (position, entry) in state.table.iter_from(from) {
-                if seen >= count && last != Some(position) {
-                    return (index as u64) << POSITION_BITS | u64::from(position);
+        for index in first..shards {
+            let stopped_at = self.with_shard(database, index, |state| {
+                let mut last = None;
+                for (position, entry) in state.table.iter_from(from) {
+                    if seen >= count && last != Some(position) {
+                        return Some(position);
+                    }
+                    last = Some(position);
+                    seen += 1;
+                    if !is_due(&entry, now_ms) {
+                        visit(&entry);
+                    }
                 }
-                last = Some(position);
-                seen += 1;
-                if !is_due(&entry, now_ms) {
-                    visit(&entry);
-                }
+                None
+            });
+            if let Some(position) = stopped_at {
+                return (index as u64) << POSITION_BITS | u64::from(position);
             }
             from = 0;
-            if seen >= count && index + 1 < shards.len() {
+            if seen >= count && index + 1 < shards {
                 return (index as u64 + 1) << POSITION_BITS;
             }
         }
@@ -49,99 +48,166 @@ impl Keyspace {
     }
 
     /// Some key that is not due, picked at random.
-    pub fn random_key(&self, scratch: &mut Scratch, database: usize, now_ms: i64) -> Option<Vec<u8>> {
-        let shards = self.database(database).shards();
-        let first = scratch.random() as usize % shards.len();
-        for step in 0..=shards.len() {
-            let state = shards[(first + step) % shards.len()].lock();
-            let from = if step == 0 { scratch.random() as u32 & ((1 << POSITION_BITS) - 1) } else { 0 };
-            let mut live = state.table.iter_from(from).filter(|(_, entry)| !is_due(entry, now_ms));
-            // Among few keys of one shard the gaps before them differ much: skip some at random.
-            let skip = if state.table.len() < 32 && step > 0 {
-                scratch.random() as usize % state.table.len().max(1)
-            } else {
-                0
-            };
-            if let Some((_, entry)) = live.nth(skip) {
-                return Some(entry.key().to_vec());
-            }
-            let mut live = state.table.iter_from(from).filter(|(_, entry)| !is_due(entry, now_ms));
-            if let Some((_, entry)) = live.next() {
-                return Some(entry.key().to_vec());
+    pub fn random_key(&mut self, database: usize) -> Option<Vec<u8>> {
+        let (shards, now_ms) = (self.space.database(database).shards().len(), self.now_ms());
+        let mut random = self.random_source();
+        let first = random.next() as usize % shards;
+        for step in 0..=shards {
+            let from = if step == 0 { random.next() as u32 & ((1 << POSITION_BITS) - 1) } else { 0 };
+            let found = self.with_shard(database, (first + step) % shards, |state| {
+                let live = || state.table.iter_from(from).filter(|(_, entry)| !is_due(entry, now_ms));
+                // Among few keys of one shard the gaps before them differ much: skip some at random.
+                let skip = if state.table.len() < 32 && step > 0 {
+                    random.next() as usize % state.table.len().max(1)
+                } else {
+                    0
+                };
+                let found = live().nth(skip).or_else(|| live().next());
+                found.map(|(_, entry)| entry.key().to_vec())
+            });
+            if found.is_some() {
+                return found;
             }
         }
         None
     }
 
-    /// Empties a database at once; the memory is freed in the background, and the answer comes then.
-    pub fn flush(&self, scratch: &mut Scratch, database: usize) -> oneshot::Receiver<()> {
-        let mut locked = self.database(database).lock_all();
-        let mut old = Vec::with_capacity(locked.len());
-        let mut version = 0;
-        for state in &mut locked {
-            let mut next = ShardState::default();
-            next.version = state.version + 1;
-            version = version.max(next.version);
-            old.push(std::mem::replace(&mut **state, next));
+    /// The number of keys of a database, those included that are due and not yet removed.
+    pub fn len(&self, database: usize) -> usize {
+        let shards = self.space.database(database).shards().len();
+        (0..shards).map(|shard| self.with_shard(database, shard, |state| state.table.len())).sum()
+    }
+
+    /// Locks all shards of a database, or finds them locked, and gives them to `edit` in order.
+    fn with_all<R>(&mut self, database: usize, edit: impl FnOnce(&mut [&mut ShardState]) -> R) -> R {
+        if let Some(first) = self.held(database, 0) {
+            let shards = self.space.database(database).shards().len();
+            let held = self.locks[first..].iter_mut().map(|lock| &mut *lock.guard);
+            let mut states: Vec<_> = held.take(shards).collect();
+            assert!(states.len() == shards, "a transaction that walks a database holds all of it");
+            return edit(&mut states);
         }
-        drop(locked);
-        let effect = Effect {
-            database,
-            key: Box::default(),
-            version,
-            change: Change::Flush,
-            class: NotifyFlags::GENERIC,
-            event: "",
-        };
-        self.push_effect(scratch, effect);
-        self.deliver(scratch);
-        self.reclaimer().free(Garbage::Shards(old))
+        let mut guards = self.space.database(database).lock_all();
+        let mut states: Vec<_> = guards.iter_mut().map(|guard| &mut **guard).collect();
+        edit(&mut states)
+    }
+
+    /// Empties a database at once; the memory is freed in the background, and the answer comes then.
+    pub fn flush(&mut self, database: usize) -> oneshot::Receiver<()> {
+        let mut flushed = Scratch::default();
+        let space = self.space;
+        let watched = self.watched_keys(database);
+        let old = self.with_all(database, |states| {
+            touch_existing(space, database, &watched, states);
+            let mut old = Vec::with_capacity(states.len());
+            let mut version = 0;
+            for state in states.iter_mut() {
+                let mut next = ShardState::default();
+                next.version = state.version + 1;
+                version = version.max(next.version);
+                old.push(std::mem::replace(&mut **state, next));
+            }
+            let effect = Effect {
+                database,
+                key: Box::default(),
+                version,
+                change: Change::Flush,
+                class: NotifyFlags::GENERIC,
+                event: "",
+            };
+            space.push_effect(&mut flushed, effect);
+            old
+        });
+        self.scratch.counts.changes += flushed.counts.changes;
+        self.scratch.effects.append(&mut flushed.effects);
+        self.space.reclaimer().free(Garbage::Shards(old))
+    }
+
+    fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>> {
+        if self.space.watchers.is_empty() { Vec::new() } else { self.space.watchers.keys_of(database) }
     }
 
     /// Exchanges two databases: nobody sees one without the other.
-    pub fn swap(&self, scratch: &mut Scratch, one: usize, other: usize) {
+    pub fn swap(&mut self, one: usize, other: usize) {
         if one == other {
             return;
         }
         let (first, second) = (one.min(other), one.max(other));
-        let (mut a, mut b) = (self.database(first).lock_all(), self.database(second).lock_all());
-        for (a, b) in a.iter_mut().zip(&mut b) {
-            std::mem::swap(&mut **a, &mut **b);
-            let version = a.version.max(b.version) + 1;
-            (a.version, b.version) = (version, version);
+        let held = self.held(first, 0).is_some();
+        assert_eq!(held, self.held(second, 0).is_some(), "a transaction with SWAPDB holds every database");
+        let space = self.space;
+        let watched = [self.watched_keys(first), self.watched_keys(second)];
+        let exchange = |a: &mut [&mut ShardState], b: &mut [&mut ShardState]| {
+            // A key changes if it is in either of them.
+            for (number, watched) in [first, second].into_iter().zip(&watched) {
+                touch_existing(space, number, watched, a);
+                touch_existing(space, number, watched, b);
+            }
+            for (a, b) in a.iter_mut().zip(b) {
+                std::mem::swap(&mut **a, &mut **b);
+                let version = a.version.max(b.version) + 1;
+                (a.version, b.version) = (version, version);
+            }
+        };
+        let shards = space.database(first).shards().len();
+        if let (Some(a), Some(b)) = (self.held(first, 0), self.held(second, 0)) {
+            let (low, high) = self.locks.split_at_mut(b);
+            let mut a: Vec<_> = low[a..a + shards].iter_mut().map(|lock| &mut *lock.guard).collect();
+            let mut b: Vec<_> = high[..shards].iter_mut().map(|lock| &mut *lock.guard).collect();
+            exchange(&mut a, &mut b);
+        } else {
+            let (mut a, mut b) = (space.database(first).lock_all(), space.database(second).lock_all());
+            let mut a: Vec<_> = a.iter_mut().map(|guard| &mut **guard).collect();
+            let mut b: Vec<_> = b.iter_mut().map(|guard| &mut **guard).collect();
+            exchange(&mut a, &mut b);
         }
-        drop((a, b));
-        for database in [first, second] {
-            self.watchers.touch_database(database);
+        for number in [first, second] {
+            let ready = space.waiting.keys_of(number).into_iter().map(|key| (number, key));
+            self.scratch.ready.extend(ready);
         }
-        scratch.counts.changes += 1;
+        self.scratch.counts.changes += 1;
     }
 
     /// Keys, keys that expire, and bytes of slots and wheels of a database.
     pub fn sizes(&self, database: usize) -> (usize, usize, usize) {
-        self.database(database).shards().iter().map(|shard| shard.lock()).fold((0, 0, 0), |sum, state| {
-            (sum.0 + state.table.len(), sum.1 + state.expires as usize, sum.2 + state.overhead_bytes())
+        let shards = self.space.database(database).shards().len();
+        (0..shards).fold((0, 0, 0), |sum, shard| {
+            self.with_shard(database, shard, |state| {
+                (sum.0 + state.table.len(), sum.1 + state.expires as usize, sum.2 + state.overhead_bytes())
+            })
         })
     }
 
     /// The average time that keys which expire have left, in milliseconds, estimated from a sample.
-    pub fn average_ttl_ms(&self, database: usize, now_ms: i64) -> i64 {
+    pub fn average_ttl_ms(&self, database: usize) -> i64 {
         const SAMPLES: i64 = 64;
+        let (shards, now_ms) = (self.space.database(database).shards().len(), self.now_ms());
         let (mut sum, mut count) = (0_i64, 0_i64);
-        for shard in self.database(database).shards() {
-            let state = shard.lock();
-            if state.expires == 0 {
-                continue;
-            }
-            let left = state.table.iter_from(0).filter_map(|(_, entry)| entry.expires_at_ms());
-            for at in left.take((SAMPLES - count) as usize) {
-                sum = sum.saturating_add((at - now_ms).max(0));
-                count += 1;
-            }
+        for shard in 0..shards {
+            self.with_shard(database, shard, |state| {
+                if state.expires > 0 {
+                    let left = state.table.iter_from(0).filter_map(|(_, entry)| entry.expires_at_ms());
+                    for at in left.take((SAMPLES - count) as usize) {
+                        sum = sum.saturating_add((at - now_ms).max(0));
+                        count += 1;
+                    }
+                }
+            });
             if count == SAMPLES {
                 break;
             }
         }
         sum.checked_div(count).unwrap_or(0)
+    }
+}
+
+/// Tells those who watch a key that a shard of `states` has.
+fn touch_existing(space: &Keyspace, database: usize, watched: &[Box<[u8]>], states: &[&mut ShardState]) {
+    for name in watched {
+        let hash = space.hash(name);
+        let shard = space.database(database).shard_index(hash);
+        if states[shard].table.find(hash.position(), name).is_some() {
+            space.watchers.touch(database, name);
+        }
     }
 }

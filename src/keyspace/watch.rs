@@ -36,9 +36,15 @@ impl Watchers {
         self.watched.store(keys.len(), Ordering::Release);
     }
 
+    /// How many keys are watched.
+    pub fn len(&self) -> usize {
+        self.watched.load(Ordering::Acquire)
+    }
+
     /// Whether no key is watched.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.watched.load(Ordering::Acquire) == 0
+        self.len() == 0
     }
 
     /// The key changed.
@@ -51,11 +57,10 @@ impl Watchers {
         }
     }
 
-    /// Every key of the database changed.
-    pub fn touch_database(&self, database: usize) {
+    /// The keys of a database that somebody watches.
+    pub fn keys_of(&self, database: usize) -> Vec<Box<[u8]>> {
         let keys = self.keys.lock();
-        let flags = keys.iter().filter(|((number, _), _)| *number == database).flat_map(|(_, flags)| flags);
-        flags.for_each(|flag| flag.store(true, Ordering::Release));
+        keys.keys().filter(|(number, _)| *number == database).map(|(_, key)| key.clone()).collect()
     }
 }
 
@@ -74,8 +79,7 @@ mod tests {
         assert!(!raised());
         watchers.touch(0, b"a");
         assert!(raised());
-        watchers.touch_database(0);
-        assert!(raised());
+        assert_eq!((watchers.keys_of(0).len(), watchers.keys_of(1).len()), (1, 0));
         watchers.unwatch(0, b"a", &flag);
         watchers.touch(0, b"a");
         assert!(!raised() && watchers.is_empty());

@@ -6,9 +6,9 @@
 
 use super::stream::Stream;
 use super::worker::Local;
-use crate::client::{Client, Flags, Mail, Mailbox, State};
+use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
 use crate::clock;
-use crate::command::{Request, Services, Wait, forget_subscriptions};
+use crate::command::{Request, Services, Wait, forget_subscriptions, forget_watched};
 use crate::config::ClassLimit;
 use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
@@ -32,7 +32,8 @@ const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// When a connection's requests have been answered with so much, the others have their turn.
 const TURN_BYTES: usize = 1 << 20;
 
-type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What a connection waits for; it may bring the reply.
+type Waiting = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
 
 /// Whether a connection goes on.
 #[derive(PartialEq, Eq, Debug)]
@@ -59,6 +60,8 @@ pub struct Connection {
     sent: usize,
     over_soft_limit_since_ms: Option<i64>,
     wait: Option<Waiting>,
+    /// Whether `wait` is for a key.
+    blocked: bool,
     /// Whether what is written must not be sent before `wait` is over.
     hold_replies: bool,
     has_waker: bool,
@@ -84,6 +87,7 @@ impl Connection {
             sent: 0,
             over_soft_limit_since_ms: None,
             wait: None,
+            blocked: false,
             hold_replies: false,
             has_waker: false,
         }
@@ -104,10 +108,19 @@ impl Connection {
                 return Poll::Ready(());
             }
             if let Some(wait) = &mut self.wait {
-                if wait.as_mut().poll(cx).is_pending() {
-                    return self.hold(cx, local);
-                }
+                let Poll::Ready(reply) = wait.as_mut().poll(cx) else {
+                    return match self.watch_blocked(cx, local) {
+                        Flow::Continue => self.hold(cx, local),
+                        Flow::Close => Poll::Ready(()),
+                    };
+                };
                 self.wait = None;
+                if let Some(mut reply) = reply {
+                    self.blocked = false;
+                    if self.state.reply_mode == ReplyMode::On {
+                        local.out.append_from(&mut reply, 0, 0);
+                    }
+                }
                 self.client.set_flags(Flags::BLOCKED, false);
                 // What a client held back does not run when the client has gone meanwhile.
                 match self.stream.poll_read(cx, &mut local.input) {
@@ -167,6 +180,29 @@ impl Connection {
         }
         self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
         Poll::Pending
+    }
+
+    /// A client that waits for a key must not be given anything once it has gone: looks for its end, and
+    /// keeps what it sends for later.
+    fn watch_blocked(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Flow {
+        if !self.blocked {
+            return Flow::Continue;
+        }
+        if self.mailbox().is_waiting() {
+            deliver_mail(self.mailbox(), &self.state, &mut local.out);
+        }
+        let limit = local.engine.settings().client_query_buffer_limit.clamp(1, QUERY_BYTES_MAX);
+        while (self.input.len() as u64) < limit {
+            match self.stream.poll_read(cx, &mut local.input) {
+                Poll::Ready(Ok(0) | Err(_)) => return Flow::Close,
+                Poll::Ready(Ok(len)) => {
+                    self.input.extend_from_slice(&local.input[..len]);
+                    self.resume = true;
+                }
+                Poll::Pending => return Flow::Continue,
+            }
+        }
+        Flow::Close
     }
 
     /// Reads once and runs what is there.
@@ -329,7 +365,7 @@ impl Connection {
             if self.state.close_after_reply {
                 return None;
             }
-            self.hold_replies = !matches!(wait, Some(Wait::Unpaused));
+            self.hold_replies = !matches!(wait, Some(Wait::Unpaused | Wait::Blocked(_)));
             if wait.is_some() {
                 self.client.set_flags(Flags::BLOCKED, true);
             }
@@ -339,17 +375,30 @@ impl Connection {
                 }
                 None => {}
                 Some(Wait::Unpaused) => {
-                    self.wait = Some(Box::pin(unpaused(Arc::clone(&self.services))));
+                    let unpaused = unpaused(Arc::clone(&self.services));
+                    self.wait = Some(Box::pin(async move {
+                        unpaused.await;
+                        None
+                    }));
                     return Some(index);
                 }
                 Some(Wait::For(time)) => {
-                    self.wait = Some(Box::pin(tokio::time::sleep(time)));
+                    self.wait = Some(Box::pin(async move {
+                        tokio::time::sleep(time).await;
+                        None
+                    }));
+                    return Some(index + 1);
+                }
+                Some(Wait::Blocked(wait)) => {
+                    self.wait = Some(Box::pin(async move { Some(wait.reply().await) }));
+                    self.blocked = true;
                     return Some(index + 1);
                 }
                 Some(Wait::Freed(freed)) => {
                     self.wait = Some(Box::pin(async move {
                         // An error means that the memory was freed on the way.
                         let _ = freed.await;
+                        None
                     }));
                     return Some(index + 1);
                 }
@@ -466,6 +515,7 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         forget_subscriptions(&self.services, &self.client, &mut self.state);
+        forget_watched(&self.services, &mut self.state);
         if self.state.monitor {
             self.services.monitors.remove(&self.client);
         }

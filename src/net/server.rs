@@ -5,7 +5,7 @@ use super::listener::{BindError, Door, Listeners, bind_unix};
 use super::worker::Worker;
 use crate::client::Registry;
 use crate::clock;
-use crate::command::{Monitors, Pause, Services};
+use crate::command::{BlockedClients, Monitors, Pause, Services};
 use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
 use crate::memory::usage;
@@ -118,6 +118,7 @@ impl Server {
             metrics: Metrics::new(settings.workers),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            blocked: BlockedClients::default(),
             shutdown: watch::Sender::new(false),
             started_at_ms: clock::now_ms(),
             run_id: run_id(),

@@ -30,7 +30,7 @@ fn random_commands_are_answered_as_redis_answers_them() {
     let commands =
         std::env::var("STRATA_TEST_COMMANDS").map_or(200_000, |text| text.parse().expect("a number"));
     let servers = Servers { oracle: Server::redis(&[]), subject: Server::start(&[]) };
-    let mut generator = Generator { random: Random::new(seed), clock: 1 };
+    let mut generator = Generator { random: Random::new(seed), clock: 1, next: Default::default() };
     let mut kinds = BTreeSet::new();
     let mut reports = Vec::new();
     let (mut sent, mut round) = (0, 0);

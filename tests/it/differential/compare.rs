@@ -89,6 +89,10 @@ const EXCEPTIONS: &[(&str, Explains)] = &[
         let now = old.replace("between 1 and 2147483647 inclusive", "between 1 and 64 inclusive");
         old.contains("'maxmemory-samples'") && show(&got.bytes) == now
     }),
+    ("7.2 names the command whose list of streams is unbalanced", |request, oracle, got| {
+        let unbalanced = |reply: &Reply| show(&reply.bytes).starts_with("-ERR Unbalanced");
+        full_name(request).starts_with("XREAD") && unbalanced(oracle) && unbalanced(got)
+    }),
     ("CLIENT KILL MAXAGE came with 7.4", |request, _, _| {
         full_name(request) == "CLIENT KILL" && request.iter().any(|word| word.eq_ignore_ascii_case(b"MAXAGE"))
     }),
@@ -139,6 +143,7 @@ const COMMAND_CHANGES: &[CommandChange] = &[
     CommandChange { command: "client|list", now: Now::Arguments },
     CommandChange { command: "psubscribe", now: Now::Arguments },
     CommandChange { command: "bitop", now: Now::Arguments },
+    CommandChange { command: "xinfo|stream", now: Now::Arguments },
     CommandChange { command: "pfmerge", now: Now::Arguments },
 ];
 

@@ -1,0 +1,286 @@
+//! Commands that wait: BLPOP and its like.
+//!
+//! ```text
+//! 1  the handler finds nothing and returns `Step::Block`
+//! 2  the engine enters the client in the keyspace's waiting list, while the keys are still locked
+//! 3  a write to one of the keys makes it ready; the writer's engine runs the commands that wait for it, in
+//!    their turn, before it goes on (`Engine::serve_ready`)
+//! 4  the reply goes to the connection, which has waited for it, for its deadline, or for CLIENT UNBLOCK
+//! ```
+//!
+//! Whoever ends the wait claims it first, so it ends once: an element that was taken for a client is not
+//! taken back by its deadline.
+
+use super::{Answer, Ctx, Error, Services, Step};
+use crate::client::{Client, Queued};
+use crate::keyspace::Key;
+use crate::number::LongDouble;
+use crate::resp::{Output, Reply};
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use tokio::sync::oneshot;
+
+/// What must come to a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitsFor {
+    /// A list.
+    List,
+    /// A sorted set.
+    Zset,
+    /// A stream.
+    Stream,
+    /// A stream, or that it goes.
+    StreamOrNone,
+}
+
+impl WaitsFor {
+    /// Whether a key with a value of this type, or with none, may be what is waited for.
+    pub fn allows(self, type_name: Option<&str>) -> bool {
+        match (self, type_name) {
+            (WaitsFor::List, Some(name)) => name == "list",
+            (WaitsFor::Zset, Some(name)) => name == "zset",
+            (WaitsFor::Stream, Some(name)) => name == "stream",
+            (WaitsFor::StreamOrNone, _) => true,
+            (_, None) => false,
+        }
+    }
+}
+
+/// The reply when time is up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimedOut {
+    /// No value.
+    Null,
+    /// No array.
+    NullArray,
+}
+
+impl TimedOut {
+    fn write(self, reply: &mut Reply<'_>) {
+        match self {
+            TimedOut::Null => reply.null(),
+            TimedOut::NullArray => reply.null_array(),
+        }
+    }
+}
+
+/// A handler's wish to wait.
+#[derive(Debug)]
+pub struct Block {
+    /// The keys that it waits for.
+    pub keys: Vec<(usize, Box<[u8]>)>,
+    /// What must come to one of them.
+    pub waits_for: WaitsFor,
+    /// Unix milliseconds; `None` waits for ever.
+    pub deadline_ms: Option<i64>,
+    /// The reply when time is up.
+    pub timed_out: TimedOut,
+    /// The command as it is to be run then, where that differs.
+    pub rewritten: Option<Queued>,
+}
+
+impl Ctx<'_> {
+    /// Waits for all keys of the request.
+    pub fn block(&mut self, waits_for: WaitsFor, deadline_ms: Option<i64>, timed_out: TimedOut) -> Answer {
+        self.block_on(self.keys, waits_for, deadline_ms, timed_out)
+    }
+
+    /// Waits for some keys. In a transaction the time is up at once.
+    pub fn block_on(
+        &mut self,
+        keys: &[Key<'_>],
+        waits_for: WaitsFor,
+        deadline_ms: Option<i64>,
+        timed_out: TimedOut,
+    ) -> Answer {
+        if !self.may_block {
+            timed_out.write(&mut self.reply);
+            return Ok(Step::Done);
+        }
+        let keys = keys.iter().map(|key| (key.database, key.name.into())).collect();
+        Ok(Step::Block(Block { keys, waits_for, deadline_ms, timed_out, rewritten: None }))
+    }
+}
+
+/// The deadline, Unix milliseconds, that argument `at` means in seconds; `None` for 0.
+pub fn timeout(ctx: &Ctx<'_>, at: usize) -> Result<Option<i64>, Error> {
+    let seconds = ctx.args.get(at).and_then(LongDouble::parse).and_then(LongDouble::to_f64);
+    let seconds = seconds.ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+    let ms = (seconds * 1000.0).ceil();
+    if ms >= i64::MAX as f64 {
+        return Err(Error::fixed("ERR timeout is out of range"));
+    }
+    deadline(ctx, ms as i64)
+}
+
+/// The deadline that is so many milliseconds away; `None` for 0.
+pub fn deadline(ctx: &Ctx<'_>, ms: i64) -> Result<Option<i64>, Error> {
+    match ms {
+        0 => Ok(None),
+        ms if ms < 0 => Err(Error::fixed("ERR timeout is negative")),
+        ms => match ctx.now_ms().checked_add(ms) {
+            Some(at) => Ok(Some(at)),
+            None => Err(Error::fixed("ERR timeout is out of range")),
+        },
+    }
+}
+
+const WAITING: u8 = 0;
+const CLAIMED: u8 = 1;
+
+/// A client that waits.
+pub struct BlockedClient {
+    /// The client.
+    pub client: Arc<Client>,
+    /// The command to run.
+    pub command: Queued,
+    /// The database that it is in.
+    pub database: usize,
+    /// Whether it speaks RESP3.
+    pub resp3: bool,
+    /// What it waits for.
+    pub block: Block,
+    turn: u64,
+    state: AtomicU8,
+    reply: Mutex<Option<oneshot::Sender<Output>>>,
+}
+
+impl BlockedClient {
+    /// Takes the right to end the wait; answers whether nobody else has it.
+    pub fn claim(&self) -> bool {
+        self.state.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Gives the right back: it goes on waiting.
+    pub fn release(&self) {
+        self.state.store(WAITING, Ordering::Release);
+    }
+
+    fn send(&self, output: Output) {
+        if let Some(reply) = self.reply.lock().take() {
+            // A connection that has closed meanwhile does not take it.
+            let _ = reply.send(output);
+        }
+    }
+}
+
+/// What the connection of a blocked client holds.
+pub struct BlockedWait {
+    services: Arc<Services>,
+    blocked: Arc<BlockedClient>,
+    reply: oneshot::Receiver<Output>,
+}
+
+impl std::fmt::Debug for BlockedWait {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("BlockedWait").field("block", &self.blocked.block).finish_non_exhaustive()
+    }
+}
+
+impl BlockedWait {
+    /// Waits; the output is the reply.
+    pub async fn reply(mut self) -> Output {
+        if let Some(deadline_ms) = self.blocked.block.deadline_ms {
+            let left_ms = (deadline_ms - crate::clock::now_ms()).max(0) as u64;
+            let sleep = tokio::time::sleep(std::time::Duration::from_millis(left_ms));
+            tokio::select! {
+                biased;
+                reply = &mut self.reply => return reply.unwrap_or_default(),
+                () = sleep => {
+                    self.services.blocked.end(&self.services, &self.blocked, None);
+                }
+            }
+        }
+        // An error means that the server is going down.
+        (&mut self.reply).await.unwrap_or_default()
+    }
+}
+
+impl Drop for BlockedWait {
+    fn drop(&mut self) {
+        // A client that has gone takes nothing any more.
+        self.services.blocked.end(&self.services, &self.blocked, None);
+    }
+}
+
+/// All clients that wait, by id.
+#[derive(Default)]
+pub struct BlockedClients {
+    clients: DashMap<u64, Arc<BlockedClient>>,
+    len: AtomicUsize,
+}
+
+impl BlockedClients {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The client of this id, if it waits.
+    pub fn get(&self, id: u64) -> Option<Arc<BlockedClient>> {
+        self.clients.get(&id).map(|blocked| Arc::clone(&blocked))
+    }
+
+    /// Enters a client; the shards of the keys that it waits for are locked.
+    pub fn add(
+        &self,
+        services: &Arc<Services>,
+        client: &Arc<Client>,
+        command: Queued,
+        (database, resp3): (usize, bool),
+        block: Block,
+    ) -> BlockedWait {
+        let waiting = services.keyspace.waiting();
+        let (sender, reply) = oneshot::channel();
+        let turn = waiting.next_turn();
+        let blocked = Arc::new(BlockedClient {
+            client: Arc::clone(client),
+            command,
+            database,
+            resp3,
+            block,
+            turn,
+            state: AtomicU8::new(WAITING),
+            reply: Mutex::new(Some(sender)),
+        });
+        self.clients.insert(client.id, Arc::clone(&blocked));
+        self.len.fetch_add(1, Ordering::Relaxed);
+        for (number, key) in &blocked.block.keys {
+            waiting.add(*number, key, turn, client.id);
+        }
+        BlockedWait { services: Arc::clone(services), blocked, reply }
+    }
+
+    /// Ends a wait that nobody else has ended, with an error or as if time were up; answers whether it did.
+    pub fn end(&self, services: &Services, blocked: &BlockedClient, error: Option<&str>) -> bool {
+        if !blocked.claim() {
+            return false;
+        }
+        let mut output = Output::default();
+        let mut reply = Reply::new(&mut output, blocked.resp3);
+        match error {
+            Some(error) => reply.error(error.as_bytes()),
+            None => blocked.block.timed_out.write(&mut reply),
+        }
+        self.finish(services, blocked, output);
+        true
+    }
+
+    /// Ends a wait that the caller has claimed.
+    pub fn finish(&self, services: &Services, blocked: &BlockedClient, output: Output) {
+        for (number, key) in &blocked.block.keys {
+            services.keyspace.waiting().remove(*number, key, blocked.turn);
+        }
+        if self.clients.remove_if(&blocked.client.id, |_, other| other.turn == blocked.turn).is_some() {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+        blocked.send(output);
+    }
+}

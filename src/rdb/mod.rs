@@ -1,0 +1,93 @@
+//! Values as bytes, in Redis's own format: the payloads of DUMP and RESTORE.
+//!
+//! ```text
+//! payload: type u8 | value | version u16 | CRC-64 of all before it u64        little-endian
+//! ```
+
+mod lzf;
+mod old;
+mod read;
+mod stream;
+mod types;
+mod write;
+
+use crate::value::list::ChunkLimit;
+use crate::value::set::SetLimits;
+use crate::value::string::StringRef;
+use crate::value::{Collection, PackLimits};
+use read::Reader;
+
+/// The latest version of the format that is read.
+pub const VERSION_MAX: u16 = types::VERSION_OF_7_4;
+
+const FOOTER_BYTES: usize = 10;
+
+/// Bytes that are no value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
+
+/// Up to where collections that are read stay packed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Hashes.
+    pub hash: PackLimits,
+    /// Lists.
+    pub list: ChunkLimit,
+    /// Sets.
+    pub set: SetLimits,
+    /// Sorted sets.
+    pub zset: PackLimits,
+}
+
+/// A value that was read.
+pub enum Decoded {
+    /// A string.
+    String(Vec<u8>),
+    /// Anything else.
+    Collection(Collection),
+}
+
+/// A value that is to be written.
+pub enum Value<'a> {
+    /// A string.
+    String(StringRef<'a>),
+    /// Anything else.
+    Collection(&'a Collection),
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Redis, bytes)
+}
+
+/// The payload of a value.
+pub fn dump(value: &Value<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let version = match value {
+        Value::String(string) => {
+            write::string_value(&mut out, *string);
+            types::VERSION_OF_7_0
+        }
+        Value::Collection(collection) => write::collection(&mut out, collection),
+    };
+    out.extend_from_slice(&version.to_le_bytes());
+    let sum = checksum(&out);
+    out.extend_from_slice(&sum.to_le_bytes());
+    out
+}
+
+/// Whether a payload has a version that is read here and the right sum.
+pub fn is_sound(payload: &[u8]) -> bool {
+    let Some(end) = payload.len().checked_sub(FOOTER_BYTES) else { return false };
+    let version = u16::from_le_bytes([payload[end], payload[end + 1]]);
+    let sum = payload[end + 2..].try_into().map(u64::from_le_bytes);
+    version <= VERSION_MAX && sum == Ok(checksum(&payload[..end + 2]))
+}
+
+/// The value of a sound payload.
+pub fn restore(payload: &[u8], limits: &Limits) -> Result<Decoded, Malformed> {
+    let end = payload.len().checked_sub(FOOTER_BYTES).ok_or(Malformed)?;
+    let mut reader = Reader::new(&payload[..end]);
+    let kind = reader.byte()?;
+    let value = reader.value(kind, limits)?;
+    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+}

@@ -1,0 +1,29 @@
+//! The numbers of the types and versions, as `rdb.h` of Redis has them.
+#![expect(missing_docs, reason = "the names are those of Redis")]
+
+pub const STRING: u8 = 0;
+pub const LIST: u8 = 1;
+pub const SET: u8 = 2;
+pub const ZSET: u8 = 3;
+pub const HASH: u8 = 4;
+pub const ZSET_2: u8 = 5;
+pub const HASH_ZIPMAP: u8 = 9;
+pub const LIST_ZIPLIST: u8 = 10;
+pub const SET_INTSET: u8 = 11;
+pub const ZSET_ZIPLIST: u8 = 12;
+pub const HASH_ZIPLIST: u8 = 13;
+pub const LIST_QUICKLIST: u8 = 14;
+pub const STREAM_LISTPACKS: u8 = 15;
+pub const HASH_LISTPACK: u8 = 16;
+pub const ZSET_LISTPACK: u8 = 17;
+pub const LIST_QUICKLIST_2: u8 = 18;
+pub const STREAM_LISTPACKS_2: u8 = 19;
+pub const SET_LISTPACK: u8 = 20;
+pub const STREAM_LISTPACKS_3: u8 = 21;
+pub const HASH_METADATA_PRE_GA: u8 = 22;
+pub const HASH_LISTPACK_EX_PRE_GA: u8 = 23;
+pub const HASH_METADATA: u8 = 24;
+pub const HASH_LISTPACK_EX: u8 = 25;
+
+pub const VERSION_OF_7_0: u16 = 10;
+pub const VERSION_OF_7_4: u16 = 12;
