@@ -43,12 +43,12 @@ fn full_name(row: &Row, outer: Option<&Row>) -> String {
 
 /// First key, last key and step as COMMAND INFO shows them.
 fn legacy_range(row: &Row) -> (i64, i64, i64) {
-    let ranges = row.keys.iter().filter_map(|spec| match (spec.begin, spec.find) {
+    let mut ranges = row.keys.iter().filter_map(|spec| match (spec.begin, spec.find) {
         (Begin::Index(first), Find::Range { last, step, .. }) => Some((first as i64, i64::from(last), step)),
         _ => None,
     });
     // Several specifications of single keys next to one another are shown as one range.
-    match (ranges.clone().next(), ranges.last()) {
+    match (ranges.clone().next(), ranges.next_back()) {
         (Some((first, _, step)), Some((last_first, last, _))) => {
             (first, if last >= 0 { last_first + last } else { last }, step as i64)
         }

@@ -15,6 +15,7 @@ mod debug;
 mod engine;
 mod error;
 mod expire;
+mod geo;
 mod hash;
 mod hash_expire;
 mod hyperloglog;

@@ -541,10 +541,7 @@ impl Row {
 
     /// Whether its keys' places depend on the arguments.
     pub fn has_movable_keys(&self) -> bool {
-        let fixed = |spec: &KeySpec| {
-            matches!((spec.begin, spec.find), (Begin::Index(_), Find::Range { .. }))
-                && !spec.flags.contains(&"variable_flags")
-        };
+        let fixed = |spec: &KeySpec| matches!((spec.begin, spec.find), (Begin::Index(_), Find::Range { .. }));
         !self.keys.iter().all(fixed)
     }
 

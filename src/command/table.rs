@@ -13,6 +13,7 @@ const FAMILIES: &[&[Row]] = &[
     super::zset_range::ROWS,
     super::zset_combine::ROWS,
     super::zset_pop::ROWS,
+    super::geo::ROWS,
     super::hash::ROWS,
     super::hash_expire::ROWS,
     super::stream::ROWS,

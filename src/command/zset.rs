@@ -10,6 +10,7 @@ use crate::keyspace::Lookup;
 use crate::number;
 use crate::value::PackLimits;
 use crate::value::zset::Zset;
+use smallvec::SmallVec;
 
 const ZSET: NotifyFlags = NotifyFlags::ZSET;
 
@@ -18,10 +19,11 @@ pub(super) fn limits(settings: &Settings) -> PackLimits {
     PackLimits { entries: settings.zset_max_listpack_entries, value_bytes: settings.zset_max_listpack_value }
 }
 
+/// The options of ZADD.
 #[derive(Default)]
-struct AddOptions {
-    if_absent: bool,
-    if_present: bool,
+pub(super) struct AddOptions {
+    pub(super) if_absent: bool,
+    pub(super) if_present: bool,
     if_greater: bool,
     if_less: bool,
     changed: bool,
@@ -29,26 +31,26 @@ struct AddOptions {
 }
 
 impl AddOptions {
-    /// Reads the options; returns where the pairs begin.
-    fn read(&mut self, ctx: &Ctx<'_>) -> Result<usize, Error> {
+    /// Reads the options among `words`; returns where the members begin.
+    pub(super) fn read_words(&mut self, ctx: &Ctx<'_>, words: &[&str]) -> usize {
         let mut at = 2;
         while let Some(word) = ctx.args.get(at) {
-            let option = match word {
-                _ if is(word, "nx") => &mut self.if_absent,
-                _ if is(word, "xx") => &mut self.if_present,
-                _ if is(word, "gt") => &mut self.if_greater,
-                _ if is(word, "lt") => &mut self.if_less,
-                _ if is(word, "ch") => &mut self.changed,
-                _ if is(word, "incr") => &mut self.increment,
+            let option = match words.iter().find(|option| is(word, option)) {
+                Some(&"nx") => &mut self.if_absent,
+                Some(&"xx") => &mut self.if_present,
+                Some(&"gt") => &mut self.if_greater,
+                Some(&"lt") => &mut self.if_less,
+                Some(&"ch") => &mut self.changed,
+                Some(&"incr") => &mut self.increment,
                 _ => break,
             };
             *option = true;
             at += 1;
         }
-        let rest = ctx.args.len() - at;
-        if rest == 0 || !rest.is_multiple_of(2) {
-            return Err(Error::SYNTAX);
-        }
+        at
+    }
+
+    fn check(&self, members: usize) -> Result<(), Error> {
         if self.if_absent && self.if_present {
             return Err(Error::fixed("ERR XX and NX options at the same time are not compatible"));
         }
@@ -56,10 +58,14 @@ impl AddOptions {
             let text = "ERR GT, LT, and/or NX options at the same time are not compatible";
             return Err(Error::fixed(text));
         }
-        if self.increment && rest > 2 {
+        if self.increment && members > 1 {
             return Err(Error::fixed("ERR INCR option supports a single increment-element pair"));
         }
-        Ok(at)
+        Ok(())
+    }
+
+    fn is_plain(&self) -> bool {
+        !(self.if_absent || self.if_present || self.if_greater || self.if_less || self.increment)
     }
 
     /// The score that a member gets; `None` where it stays as it is.
@@ -77,31 +83,41 @@ impl AddOptions {
     }
 }
 
-fn add(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Answer {
-    let first = options.read(ctx)?;
-    let (key, pairs, limits) = (ctx.key(0), ctx.args.from(first), limits(ctx.settings));
-    for at in (0..pairs.len()).step_by(2) {
-        number::parse_f64(&pairs[at]).ok_or(Error::NOT_A_FLOAT)?;
+fn zadd(ctx: &mut Ctx<'_>) -> Answer {
+    let mut options = AddOptions::default();
+    let first = options.read_words(ctx, &["nx", "xx", "gt", "lt", "ch", "incr"]);
+    let pairs = ctx.args.from(first);
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
+        return Err(Error::SYNTAX);
     }
-    let exists = ctx.access.write::<Zset>(key)?.is_some();
+    options.check(pairs.len() / 2)?;
+    let mut members = SmallVec::new();
+    for at in (0..pairs.len()).step_by(2) {
+        let score = number::parse_f64(&pairs[at]).ok_or(Error::NOT_A_FLOAT)?;
+        members.push((score, pairs.get(at + 1).unwrap_or_default()));
+    }
+    add_members(ctx, &options, &members)
+}
+
+/// Adds members with their scores to the first key's sorted set, and replies as ZADD does.
+pub(super) fn add_members(
+    ctx: &mut Ctx<'_>,
+    options: &AddOptions,
+    members: &SmallVec<[(f64, &[u8]); 2]>,
+) -> Answer {
+    let (key, limits) = (ctx.key(0), limits(ctx.settings));
     let (mut added, mut updated, mut last) = (0, 0, None);
-    if exists || !options.if_present {
+    if !options.if_present || ctx.access.write::<Zset>(key)?.is_some() {
         let zset = ctx.access.write_or_create::<Zset>(key)?;
-        if !exists {
-            *zset = Zset::for_members(pairs.len() / 2, pairs[1].len(), &limits);
+        if zset.is_empty() {
+            *zset = Zset::for_members(members.len(), members[0].1.len(), &limits);
         }
-        for at in (0..pairs.len()).step_by(2) {
-            let given = number::parse_f64(&pairs[at]).ok_or(Error::NOT_A_FLOAT)?;
-            let plain = !(options.if_absent
-                || options.if_present
-                || options.if_greater
-                || options.if_less
-                || options.increment);
-            let old = if plain { None } else { zset.score(&pairs[at + 1]) };
-            let new = if plain { Some(given) } else { options.score(old, given)? };
+        for (given, member) in members {
+            let new =
+                if options.is_plain() { Some(*given) } else { options.score(zset.score(member), *given)? };
             last = new;
             if let Some(new) = new {
-                match zset.insert(&pairs[at + 1], new, &limits) {
+                match zset.insert(member, new, &limits) {
                     None => added += 1,
                     Some(old) => updated += i64::from(old != new),
                 }
@@ -117,10 +133,6 @@ fn add(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Answer {
         _ => ctx.reply.int(if options.changed { added + updated } else { added }),
     }
     DONE
-}
-
-fn zadd(ctx: &mut Ctx<'_>) -> Answer {
-    add(ctx, AddOptions::default())
 }
 
 fn zincrby(ctx: &mut Ctx<'_>) -> Answer {

@@ -36,9 +36,19 @@ impl<'a> Reply<'a> {
     #[inline]
     fn header(&mut self, kind: u8, number: i64) {
         let out = self.out.bytes_mut();
-        out.push(kind);
-        number::write_i64(out, number);
-        out.extend_from_slice(b"\r\n");
+        // Most numbers are short: one copy of a known length each.
+        match number {
+            0..=9 => out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
+            10..=99 => {
+                let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+                out.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
+            }
+            _ => {
+                out.push(kind);
+                number::write_i64(out, number);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
     }
 
     /// `+OK`.
@@ -153,6 +163,18 @@ impl<'a> Reply<'a> {
     /// A floating-point number.
     pub fn double(&mut self, number: f64) {
         let text = number::format_double(number);
+        if !self.resp3 {
+            return self.bulk(text.as_bytes());
+        }
+        self.out.bytes_mut().push(b',');
+        self.out.extend(text.as_bytes());
+        self.out.extend(b"\r\n");
+    }
+
+    /// A number with up to 17 digits behind the point, as C's `%.17Lf` without the zeros at its end.
+    pub fn decimal(&mut self, number: f64) {
+        let text = format!("{number:.17}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
         if !self.resp3 {
             return self.bulk(text.as_bytes());
         }

@@ -6,6 +6,7 @@
 
 pub mod bits;
 pub mod blob;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;

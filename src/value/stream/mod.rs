@@ -62,6 +62,33 @@ pub enum Refused {
 }
 
 impl Log {
+    /// A log of nodes from elsewhere, in order.
+    ///
+    /// # Errors
+    /// When their entries are not in the order of their IDs, or go beyond `last_id`.
+    pub fn from_nodes(
+        nodes: Vec<Node>,
+        last_id: Id,
+        max_deleted_id: Id,
+        entries_added: u64,
+    ) -> Result<Log, Malformed> {
+        let (mut len, mut before) = (0, None);
+        for node in &nodes {
+            let master = node.master();
+            len += u64::try_from(master.live).map_err(|_| Malformed)?;
+            let first = master.first.map_or(node.id(), |at| node.entry(&master, at).id);
+            let last = node.entry_before(None).map_or(first, |at| node.entry(&master, at).id);
+            if before.is_some_and(|before| before >= node.id()) || first < node.id() || last > last_id {
+                return Err(Malformed);
+            }
+            before = Some(last);
+        }
+        let (nodes, first_id) = (nodes.into(), Id::MIN);
+        let mut log = Log { nodes, len, first_id, last_id, max_deleted_id, entries_added };
+        log.find_first();
+        Ok(log)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> u64 {
         self.len
