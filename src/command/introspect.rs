@@ -48,7 +48,7 @@ fn legacy_range(row: &Row) -> (i64, i64, i64) {
         _ => None,
     });
     // Several specifications of single keys next to one another are shown as one range.
-    match (ranges.clone().next(), ranges.last()) {
+    match (ranges.clone().next(), ranges.clone().next_back()) {
         (Some((first, _, step)), Some((last_first, last, _))) => {
             (first, if last >= 0 { last_first + last } else { last }, step as i64)
         }

@@ -6,9 +6,11 @@
 use super::{
     find_or_add_consumer, id, is_byte, no_group, note_group_change, write_entries, write_entry, write_id,
 };
+use crate::client::Queued;
+use crate::command::blocking::{Block, TimedOut, WaitsFor, deadline};
 use crate::command::parse::{int, int_or, is};
 use crate::command::row::Databases;
-use crate::command::{Answer, Ctx, DONE, Error};
+use crate::command::{Answer, Ctx, DONE, Error, Step};
 use crate::keyspace::{Key, Lookup};
 use crate::resp::{Args, Reply};
 use crate::value::stream::{ConsumerId, Group, Id, Log, Pending, Stream};
@@ -179,7 +181,7 @@ fn read(ctx: &mut Ctx<'_>, options: &Options<'_>) -> Answer {
     }
     let mark = ctx.reply.mark();
     let mut served = 0;
-    for (key, after) in keys.iter().zip(afters) {
+    for (key, after) in keys.iter().zip(afters.iter().copied()) {
         if ctx.access.get(*key, Lookup::Read).is_none() {
             continue;
         }
@@ -197,11 +199,34 @@ fn read(ctx: &mut Ctx<'_>, options: &Options<'_>) -> Answer {
         }
         return DONE;
     }
-    // With `options.block_ms` the wait is to be returned here; `$` and `+` must then stand for the IDs in
-    // `afters`, as of now.
-    let _ = options.block_ms;
-    ctx.reply.null_array();
-    DONE
+    match options.block_ms {
+        Some(ms) => wait(ctx, options, &afters, ms),
+        None => {
+            ctx.reply.null_array();
+            DONE
+        }
+    }
+}
+
+/// Waits for entries. `$` and `+` then stand for the IDs that they mean now.
+fn wait(ctx: &mut Ctx<'_>, options: &Options<'_>, afters: &[After], ms: i64) -> Answer {
+    let deadline_ms = deadline(ctx, ms)?;
+    let waits_for = if options.group.is_some() { WaitsFor::StreamOrNone } else { WaitsFor::Stream };
+    let first_id = options.streams + afters.len();
+    let mut args: Vec<Vec<u8>> = ctx.args.iter().map(<[u8]>::to_vec).collect();
+    for (index, after) in afters.iter().enumerate() {
+        if let After::Id(id) = after {
+            args[first_id + index] = id.with_text(<[u8]>::to_vec);
+        }
+    }
+    let answer = ctx.block(waits_for, deadline_ms, TimedOut::NullArray)?;
+    Ok(match answer {
+        Step::Block(block) => {
+            let rewritten = Some(Queued::new(args.iter().map(Vec::as_slice)));
+            Step::Block(Block { rewritten, ..block })
+        }
+        step => step,
+    })
 }
 
 fn limit(options: &Options<'_>) -> usize {
