@@ -27,3 +27,43 @@ pub fn ticks() -> u64 {
 pub fn nanos_between(from: u64, to: u64) -> u64 {
     COUNTER.delta_as_nanos(from, to)
 }
+
+/// The wall clock, asked of the kernel once a millisecond and moved on by the processor's counter between.
+/// A step of the wall clock is seen within that millisecond; the counter cannot drift by a microsecond in it.
+#[derive(Default, Debug)]
+pub struct WallClock {
+    asked_at_ticks: u64,
+    asked_at_us: i64,
+}
+
+impl WallClock {
+    const ASK_AGAIN_NANOS: u64 = 1_000_000;
+
+    /// Unix time in milliseconds at a reading of [`ticks`] that was just taken.
+    #[inline]
+    pub fn ms_at(&mut self, ticks: u64) -> i64 {
+        let nanos = nanos_between(self.asked_at_ticks, ticks);
+        if nanos < Self::ASK_AGAIN_NANOS && self.asked_at_us > 0 {
+            return (self.asked_at_us + (nanos / 1000) as i64) / 1000;
+        }
+        (self.asked_at_us, self.asked_at_ticks) = (now_us(), ticks);
+        self.asked_at_us / 1000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_keeps_to_the_kernels_between_two_questions() {
+        let mut wall = WallClock::default();
+        let started = now_us();
+        while now_us() < started + 20_000 {
+            let before = now_us();
+            let ms = wall.ms_at(ticks());
+            // A little either way: the counter's reading and the kernel's are not taken at one instant.
+            assert!(ms >= (before - 100) / 1000 && ms <= (now_us() + 100) / 1000, "{before} {ms}");
+        }
+    }
+}

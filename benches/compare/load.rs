@@ -1,8 +1,10 @@
-//! The load generator: one thread, non-blocking sockets, two disciplines.
+//! The load generator: one thread, non-blocking sockets, three disciplines.
 //!
 //! - [`Load::closed`]: every client sends a batch, waits for its replies and sends the next, as a benchmark tool does.
 //! - [`Load::open`]: requests leave when they are due, answered or not, as users do. Latency counts from the due time, so
 //!   a stalled server cannot hide by delaying the requests that would have shown it.
+//! - [`Load::bursts`]: all clients send at once, at intervals, and nobody else runs while the server answers: for what a
+//!   command costs, undisturbed by the load.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -174,6 +176,42 @@ impl Load {
             }
         }
         turn.errors += total.saturating_sub(turn.commands + turn.errors);
+        turn.elapsed = started.elapsed();
+        self.end(server, turn)
+    }
+
+    /// Every client sends a batch of `pipeline` requests, all at once, every `interval`; replies are read just before the
+    /// next batch, so that this thread sleeps while the server works. Latency says nothing then.
+    pub fn bursts(
+        &mut self,
+        server: &Server,
+        work: Work,
+        pipeline: usize,
+        interval: Duration,
+        duration: Duration,
+    ) -> Result<Turn, Failure> {
+        let mut turn = self.begin(server)?;
+        let started = Instant::now();
+        let mut events = Events::with_capacity(1024);
+        while started.elapsed() < duration {
+            let next = Instant::now() + interval;
+            for client in &mut self.clients {
+                client.fill(work, pipeline);
+                client.flush()?;
+            }
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            while self.clients.iter().any(|client| client.waiting > 0) {
+                self.poll.poll(&mut events, Some(PATIENCE))?;
+                if events.is_empty() {
+                    return Err(format!("{} does not answer {}", server.name, work.name()).into());
+                }
+                for event in &events {
+                    let client = &mut self.clients[event.token().0];
+                    client.flush()?;
+                    turn.commands += client.receive(&mut self.buffer)?;
+                }
+            }
+        }
         turn.elapsed = started.elapsed();
         self.end(server, turn)
     }

@@ -16,7 +16,11 @@
 //!   does not depend on whether the one thread of the load generator can keep up (with deep pipelines it cannot, and
 //!   throughput is then its own). *floor* is a bare epoll loop that answers the bytes of a 64-byte value to whatever it
 //!   reads: what the kernel alone costs. Latency is the time from sending a batch to its last reply.
-//! - **workers**: the same with two threads a server, on both cores, which the load generator shares.
+//! - **workers**: the same with two threads a server, on both cores, which the load generator shares. What a command costs
+//!   two workers and one is compared at the same offered load: all clients send at once, at intervals, half of what one
+//!   worker can do; the load generator sleeps meanwhile, and the servers do not interrupt it. At full load two workers
+//!   and the load generator are three threads on two cores and evict each other's caches, where one worker has a core
+//!   to itself.
 //! - **clients**: 10,000 connections and 50,000 requests a second, sent when they are due whether or not earlier ones
 //!   were answered; latency counts from when they were due.
 //! - **idle**: resident memory of 10,000 connections that have asked once and are silent since.

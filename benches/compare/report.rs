@@ -102,7 +102,8 @@ impl Report {
         };
         for (name, figures) in rows {
             let pair = |width: usize, decimals: usize, figure: f64, base: f64| {
-                let ratio = format!("{:.2}x", figure / base);
+                // Not every measurement takes latencies.
+                let ratio = if base > 0.0 { format!("{:.2}x", figure / base) } else { "-".to_owned() };
                 format!("{figure:>width$.decimals$}{ratio:>8}")
             };
             let errors = match (&figures.first_error, figures.errors) {

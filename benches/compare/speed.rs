@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::load::{Load, Turn};
 use crate::options::Options;
-use crate::report::{Figures, Report};
+use crate::report::{Figures, Report, median};
 use crate::server::{Server, Template};
 use crate::wire::{Protocol, Work, key};
 use crate::{Failure, system};
@@ -14,6 +14,8 @@ use crate::{Failure, system};
 const CLIENTS: usize = 50;
 /// Bytes of a value.
 const VALUE_BYTES: usize = 64;
+/// Two workers are compared to one at the throughput of one divided by this.
+const OFFERED_PART: f64 = 2.0;
 /// Load before each turn that is not counted.
 const WARM_UP: Duration = Duration::from_millis(50);
 
@@ -80,20 +82,63 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
             rows.iter().find(|(name, _)| name == "redis"),
         ) {
             let name = format!("{} x{pipeline}", work.name());
-            report.at_most(
-                format!("CPU per command of 2 workers to 1, {name}"),
-                two.cpu_us / one.cpu_us,
-                1.15,
-            );
             let ratio = two.per_second / redis.per_second;
             report.at_least(
                 format!("throughput of 2 workers to redis with 2 io-threads, {name}"),
                 ratio,
                 1.0,
             );
+            let rate = one.per_second / OFFERED_PART;
+            same_load(&servers, work, pipeline, rate, options, report)?;
         }
     }
     system::pin_self(&[system::LOAD_CORE])
+}
+
+/// What a command costs two workers, and what one, when both are offered the same. At full load two workers and the
+/// load generator are three threads for two cores, and one worker has a core of its own: that compares schedules.
+fn same_load(
+    servers: &[Server],
+    work: Work,
+    pipeline: usize,
+    rate: f64,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let both: Vec<&Server> =
+        ["strata-1", "strata-2"].iter().filter_map(|name| servers.iter().find(|s| s.name == *name)).collect();
+    let interval = Duration::from_secs_f64((CLIENTS * pipeline) as f64 / rate);
+    let mut sleeps = [Vec::new(), Vec::new()];
+    let mut turns: Vec<Vec<Turn>> = both.iter().map(|_| Vec::new()).collect();
+    let mut loads = Vec::new();
+    for server in &both {
+        // A worker beside the load would interrupt it for every request, and sleep after each.
+        system::set_patient(server.pid(), true)?;
+        loads.push(Load::connect(server, CLIENTS, options.keys, VALUE_BYTES)?);
+    }
+    for _ in 0..options.rounds {
+        for (index, (server, load)) in both.iter().zip(&mut loads).enumerate() {
+            load.bursts(server, work, pipeline, interval, WARM_UP)?;
+            let before = system::sleeps(server.pid())?;
+            let turn = load.bursts(server, work, pipeline, interval, options.round)?;
+            sleeps[index].push((system::sleeps(server.pid())? - before) as f64 / turn.commands.max(1) as f64);
+            turns[index].push(turn);
+        }
+    }
+    for server in &both {
+        system::set_patient(server.pid(), false)?;
+    }
+    let names = both.iter().map(|server| server.name.clone());
+    let rows: Vec<(String, Figures)> = names.zip(turns.iter().map(|turns| Figures::of(turns))).collect();
+    let name = format!("{} x{pipeline}", work.name());
+    report.table(&format!("{name}, {rate:.0}/s offered"), &rows);
+    let [one, two] = [0, 1].map(|index| median(std::mem::take(&mut sleeps[index])));
+    println!("  commands each time a thread slept: {:.1} with 1 worker, {:.1} with 2", 1.0 / one, 1.0 / two);
+    if let [(_, one), (_, two)] = rows.as_slice() {
+        let ratio = two.cpu_us / one.cpu_us;
+        report.at_most(format!("CPU per command of 2 workers to 1 at the same load, {name}"), ratio, 1.15);
+    }
+    Ok(())
 }
 
 /// The commands and pipelines that were asked for.

@@ -108,6 +108,33 @@ pub fn thread_cpu_ns(pid: u32) -> Result<Vec<(u32, String, u64)>, Failure> {
     Ok(threads)
 }
 
+/// Whether the threads of a process, when they wake, let others that run go on first.
+pub fn set_patient(pid: u32, patient: bool) -> Result<(), Failure> {
+    let policy = if patient { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
+    // SAFETY: sched_param is integers, for which zero is the only priority of these policies.
+    let param: libc::sched_param = unsafe { mem::zeroed() };
+    for (thread, _, _) in thread_cpu_ns(pid)? {
+        // SAFETY: the kernel reads one sched_param from the pointer, which is to one of ours.
+        let status = unsafe { libc::sched_setscheduler(thread.cast_signed(), policy, &param) };
+        if status != 0 {
+            return Err(format!("scheduling of process {pid}: {}", io::Error::last_os_error()).into());
+        }
+    }
+    Ok(())
+}
+
+/// How often the threads of a process went to sleep so far.
+pub fn sleeps(pid: u32) -> Result<u64, Failure> {
+    let mut sleeps = 0;
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between the listing and the reading.
+        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else { continue };
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps += line.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(sleeps)
+}
+
 /// Resident memory of a process in bytes.
 pub fn rss_bytes(pid: u32) -> Result<u64, Failure> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;

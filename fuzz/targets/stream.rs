@@ -27,7 +27,9 @@ fn texts(entry: Entry<'_>) -> Texts {
 
 fn judge(pack: Listpack) {
     let Ok(node) = Node::from_pack(Id { ms: 5, seq: 0 }, pack) else { return };
-    let Ok(mut log) = Log::from_nodes(vec![node], Id::MAX, Id::MIN, 1000) else { return };
+    // The node says itself how many entries it has.
+    let len = node.pack().iter().next().and_then(|element| element.as_int()).unwrap_or(0) as u64;
+    let Some(mut log) = Log::from_nodes(vec![node], len, Id::MAX, Id::MIN, 1000) else { return };
     let forward: Vec<Texts> = log.range(Id::MIN, Id::MAX).map(texts).collect();
     let mut backward: Vec<Texts> = log.range_back(Id::MIN, Id::MAX).map(texts).collect();
     backward.reverse();

@@ -37,10 +37,11 @@ fn config_rewrite(ctx: &mut Ctx<'_>) -> Answer {
             ctx.reply.ok();
             DONE
         }
-        Err(error @ RewriteError::NoFile) => Err(Error::new(format!("ERR {error}"))),
         Err(error) => {
-            tracing::warn!(%error, "CONFIG REWRITE failed");
-            Err(Error::new(format!("ERR Rewriting config file: {error}")))
+            if !matches!(error, RewriteError::NoFile) {
+                tracing::warn!(%error, "CONFIG REWRITE failed");
+            }
+            Err(Error::new(format!("ERR {error}")))
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct Engine {
     worker: usize,
     scratch: Scratch,
     samples: Vec<Sample>,
+    wall: clock::WallClock,
     now_ms: i64,
     ticks: u64,
 }
@@ -77,6 +78,7 @@ impl Engine {
             worker,
             scratch: Scratch::default(),
             samples: Vec::new(),
+            wall: clock::WallClock::default(),
             now_ms: clock::now_ms(),
             ticks: 0,
         }
@@ -104,8 +106,8 @@ impl Engine {
 
     /// Takes the time and the settings for a batch.
     pub fn begin_batch(&mut self) {
-        self.now_ms = clock::now_ms();
         self.ticks = clock::ticks();
+        self.now_ms = self.wall.ms_at(self.ticks);
         self.refresh_settings();
     }
 
@@ -138,13 +140,31 @@ impl Engine {
 
     /// Asks the processor for what the requests of a batch will touch.
     pub fn prepare_batch(&self, database: usize, requests: &[Request]) {
-        let database = self.services.keyspace.database(database);
-        let hashes = || requests.iter().filter_map(|request| request.hash);
-        hashes().for_each(|hash| database.shard_of(hash).prefetch_slots(hash));
-        if requests.len() < 2 {
-            return;
+        self.prefetch_slots(database, requests);
+        if requests.len() > 1 {
+            self.prefetch_entries(database, requests);
         }
-        hashes().for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
+    }
+
+    /// Asks the processor for the shard of the request's first key.
+    pub fn prefetch_shard(&self, database: usize, request: &Request) {
+        if let Some(hash) = request.hash {
+            self.services.keyspace.database(database).shard_of(hash).prefetch();
+        }
+    }
+
+    /// Asks the processor for the slots of the requests' first keys.
+    pub fn prefetch_slots(&self, database: usize, requests: &[Request]) {
+        let database = self.services.keyspace.database(database);
+        let hashes = requests.iter().filter_map(|request| request.hash);
+        hashes.for_each(|hash| database.shard_of(hash).prefetch_slots(hash));
+    }
+
+    /// Asks the processor for the entries of the requests' first keys; waits for their slots.
+    pub fn prefetch_entries(&self, database: usize, requests: &[Request]) {
+        let database = self.services.keyspace.database(database);
+        let hashes = requests.iter().filter_map(|request| request.hash);
+        hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 
     /// Flushes what the batch counted.

@@ -43,12 +43,12 @@ fn full_name(row: &Row, outer: Option<&Row>) -> String {
 
 /// First key, last key and step as COMMAND INFO shows them.
 fn legacy_range(row: &Row) -> (i64, i64, i64) {
-    let mut ranges = row.keys.iter().filter_map(|spec| match (spec.begin, spec.find) {
+    let ranges = row.keys.iter().filter_map(|spec| match (spec.begin, spec.find) {
         (Begin::Index(first), Find::Range { last, step, .. }) => Some((first as i64, i64::from(last), step)),
         _ => None,
     });
     // Several specifications of single keys next to one another are shown as one range.
-    match (ranges.clone().next(), ranges.next_back()) {
+    match (ranges.clone().next(), ranges.clone().next_back()) {
         (Some((first, _, step)), Some((last_first, last, _))) => {
             (first, if last >= 0 { last_first + last } else { last }, step as i64)
         }
@@ -332,13 +332,15 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
             })
             .collect());
     }
-    let keys: Vec<_> = row
-        .keys
-        .iter()
-        .flat_map(|spec| {
-            spec.indices(&request).into_iter().map(move |index| (index, key_flags(&request, row, spec)))
-        })
-        .collect();
+    let mut keys = Vec::new();
+    for spec in row.keys {
+        let indices = spec.indices(&request);
+        if indices.is_empty() && matches!(spec.begin, Begin::Index(_)) {
+            keys.clear();
+            break;
+        }
+        keys.extend(indices.into_iter().map(|index| (index, key_flags(&request, row, spec))));
+    }
     if keys.is_empty() {
         return Err(Error::fixed("ERR Invalid arguments specified for command"));
     }

@@ -12,6 +12,7 @@ mod client_filter;
 mod config;
 mod connection;
 mod debug;
+mod dump;
 mod engine;
 mod error;
 mod expire;

@@ -21,8 +21,14 @@ use super::{ConfigError, io_reason};
 pub(super) fn load(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
     let unreadable = |reason: String| ConfigError::File { path: path.to_owned(), reason };
     let text = fs::read_to_string(path).map_err(|error| unreadable(io_reason(&error)))?;
-    let document: DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| unreadable(error.to_string()))?;
+    let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        unreadable(match redis_line(&text) {
+            Some(name) => {
+                format!("this is a file of redis-server ('{name} ...'); Strata's is TOML, with lines such as port = 7000")
+            }
+            None => error.to_string(),
+        })
+    })?;
     for (name, item) in document.iter() {
         let source = format!("file {}", path.display());
         let Some(parameter) = Parameter::find(name.as_bytes()) else {
@@ -33,6 +39,15 @@ pub(super) fn load(path: &Path, settings: &mut Settings) -> Result<(), ConfigErr
             .map_err(|(value, reason)| ConfigError::invalid(parameter, &value, source, reason))?;
     }
     Ok(())
+}
+
+/// The parameter of the first line that is one of redis-server's: a name and words, without the `=` of TOML.
+fn redis_line(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| {
+        let (name, rest) = line.trim().split_once([' ', '\t'])?;
+        let known = name == "include" || Parameter::find(name.as_bytes()).is_some();
+        (known && !rest.trim_start().starts_with('=')).then_some(name)
+    })
 }
 
 /// The text of a value as the command line would take it, or the value and what is wrong with it.

@@ -281,16 +281,18 @@ fn is_option(word: &OsString) -> bool {
     ["help", "version", "config"].contains(&name) || Parameter::find(name.as_bytes()).is_some()
 }
 
-/// The known name with the fewest edits from `name`, if they are few.
+/// The known name with the fewest edits from `name`, if they are few for its length: every short word is
+/// near to `dir` and `port`.
 fn nearest(name: &str) -> Option<&'static str> {
     const EDITS_MAX: usize = 3;
+    const LETTERS_PER_EDIT: usize = 2;
     let name = name.strip_prefix(PREFIX).unwrap_or(name);
     let name = name.to_ascii_lowercase().replace('_', "-");
     PARAMETERS
         .iter()
         .map(|parameter| (edits(&name, parameter.name), parameter.name))
         .min()
-        .filter(|(edits, _)| *edits <= EDITS_MAX)
+        .filter(|(edits, _)| *edits <= EDITS_MAX.min(name.len() / LETTERS_PER_EDIT))
         .map(|(_, name)| name)
 }
 

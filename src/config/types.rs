@@ -254,6 +254,8 @@ impl NotifyFlags {
 /// `None` if it is not one or does not fit. An empty text is zero, as for Redis.
 #[must_use]
 pub fn parse_memory(text: &str) -> Option<u64> {
+    // Redis reads a C string.
+    let text = text.split('\0').next().unwrap_or_default();
     let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit_at);
     let unit: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -318,6 +320,7 @@ mod tests {
             ("0", Some(0)),
             ("", Some(0)),
             ("100", Some(100)),
+            ("1\0x", Some(1)),
             ("1k", Some(1000)),
             ("1KB", Some(1024)),
             ("8mb", Some(8 << 20)),

@@ -88,6 +88,13 @@ impl Shard {
         self.next_due_ms.load(Relaxed)
     }
 
+    /// Asks the processor for the shard itself, both of its cache lines.
+    pub fn prefetch(&self) {
+        let shard = std::ptr::from_ref(self).cast::<u8>();
+        prefetch(shard);
+        prefetch(shard.wrapping_add(64));
+    }
+
     /// Asks the processor for the slots where `hash` would be.
     pub fn prefetch_slots(&self, hash: KeyHash) {
         let capacity = self.capacity_hint.load(Relaxed);

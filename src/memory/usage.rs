@@ -72,13 +72,14 @@ pub fn peak_bytes() -> usize {
 
 /// How many bytes too much there are for `maxmemory`; `None` where there is room.
 ///
-/// The overhead counts beyond [`OVERHEAD_FREE_BYTES`], so that a small limit is not used up by buffers and
-/// pages on their way back, and for at most half of `maxmemory`: giving up still more keys would not bring
-/// pages back that other keys hold on to.
+/// What was allocated at the start does not count: no key's going would bring it back, and a limit of a
+/// megabyte would be used up by it. The overhead counts beyond [`OVERHEAD_FREE_BYTES`], so that a small limit
+/// is not used up by buffers and pages on their way back, and for at most half of `maxmemory`: giving up still
+/// more keys would not bring pages back that other keys hold on to.
 pub fn excess_bytes(maxmemory: u64) -> Option<usize> {
     let overhead = (OVERHEAD.load(Relaxed) - OVERHEAD_FREE_BYTES).max(0) as u64;
     let overhead = overhead.min(maxmemory / 2);
-    let used = allocated_bytes() as u64 + overhead;
+    let used = allocated_bytes().saturating_sub(startup_bytes()) as u64 + overhead;
     (used > maxmemory).then(|| (used - maxmemory) as usize)
 }
 

@@ -4,6 +4,7 @@
 //! where they lie, and writes the replies from its worker's output. Only what is left over is kept: the
 //! beginning of a request, or replies that the kernel did not take.
 
+use super::held::{REQUEST_BYTES_MAX, Ticket};
 use super::stream::Stream;
 use super::worker::Local;
 use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
@@ -14,7 +15,7 @@ use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -32,6 +33,9 @@ const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// When a connection's requests have been answered with so much, the others have their turn.
 const TURN_BYTES: usize = 1 << 20;
 
+/// After so many reads in a row the others have their turn, too.
+const READS_PER_TURN: u32 = 8;
+
 /// What a connection waits for; it may bring the reply.
 type Waiting = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
 
@@ -39,6 +43,8 @@ type Waiting = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
 #[derive(PartialEq, Eq, Debug)]
 enum Flow {
     Continue,
+    /// After the others' turn.
+    Yield,
     Close,
 }
 
@@ -55,6 +61,8 @@ pub struct Connection {
     scanner: Scanner,
     /// Whether `input` may hold whole requests.
     resume: bool,
+    /// A request that was read and has not run; there is no other input or output then.
+    held: Option<Ticket>,
     /// Replies that the kernel did not take, of which `sent` bytes are gone.
     output: Output,
     sent: usize,
@@ -83,6 +91,7 @@ impl Connection {
             args: Vec::new(),
             scanner: Scanner::default(),
             resume: false,
+            held: None,
             output: Output::default(),
             sent: 0,
             over_soft_limit_since_ms: None,
@@ -103,15 +112,19 @@ impl Connection {
             self.mailbox().set_waker(cx.waker());
             self.has_waker = true;
         }
+        let mut reads = 0;
         loop {
             if self.mailbox().is_closing() {
                 return Poll::Ready(());
             }
+            if let Some(ticket) = self.held.take() {
+                self.run_held(local, ticket);
+            }
             if let Some(wait) = &mut self.wait {
                 let Poll::Ready(reply) = wait.as_mut().poll(cx) else {
                     return match self.watch_blocked(cx, local) {
-                        Flow::Continue => self.hold(cx, local),
                         Flow::Close => Poll::Ready(()),
+                        Flow::Continue | Flow::Yield => self.hold(cx, local),
                     };
                 };
                 self.wait = None;
@@ -123,10 +136,10 @@ impl Connection {
                 }
                 self.client.set_flags(Flags::BLOCKED, false);
                 // What a client held back does not run when the client has gone meanwhile.
-                match self.stream.poll_read(cx, &mut local.input) {
+                match self.stream.poll_read(cx, local.room()) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(len)) => {
-                        self.input.extend_from_slice(&local.input[..len]);
+                        self.input.extend_from_slice(&local.room()[..len]);
                         self.resume = true;
                     }
                     Poll::Pending => {}
@@ -136,7 +149,7 @@ impl Connection {
                 deliver_mail(self.mailbox(), &self.state, &mut local.out);
             }
             match self.flush(cx, local) {
-                Ok(Flow::Continue) => {}
+                Ok(Flow::Continue | Flow::Yield) => {}
                 Ok(Flow::Close) | Err(_) => return Poll::Ready(()),
             }
             if self.state.close_after_reply {
@@ -152,16 +165,25 @@ impl Connection {
                 self.keep(input, kept);
                 if self.resume && self.wait.is_none() {
                     // There is more to answer: after the others' turn.
-                    cx.waker().wake_by_ref();
+                    give_way(cx);
                     return match self.flush(cx, local) {
-                        Ok(Flow::Continue) => Poll::Pending,
+                        Ok(Flow::Continue | Flow::Yield) => Poll::Pending,
                         Ok(Flow::Close) | Err(_) => Poll::Ready(()),
                     };
                 }
                 continue;
             }
+            if reads == READS_PER_TURN {
+                give_way(cx);
+                return Poll::Pending;
+            }
+            reads += 1;
             match self.read(cx, local) {
                 Poll::Ready(Flow::Continue) => {}
+                Poll::Ready(Flow::Yield) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Flow::Close) => return Poll::Ready(()),
                 Poll::Pending if self.mailbox().is_waiting() => {}
                 Poll::Pending => return Poll::Pending,
@@ -174,7 +196,7 @@ impl Connection {
     fn hold(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<()> {
         if !self.hold_replies {
             return match self.flush(cx, local) {
-                Ok(Flow::Continue) => Poll::Pending,
+                Ok(Flow::Continue | Flow::Yield) => Poll::Pending,
                 Ok(Flow::Close) | Err(_) => Poll::Ready(()),
             };
         }
@@ -193,10 +215,10 @@ impl Connection {
         }
         let limit = local.engine.settings().client_query_buffer_limit.clamp(1, QUERY_BYTES_MAX);
         while (self.input.len() as u64) < limit {
-            match self.stream.poll_read(cx, &mut local.input) {
+            match self.stream.poll_read(cx, local.room()) {
                 Poll::Ready(Ok(0) | Err(_)) => return Flow::Close,
                 Poll::Ready(Ok(len)) => {
-                    self.input.extend_from_slice(&local.input[..len]);
+                    self.input.extend_from_slice(&local.room()[..len]);
                     self.resume = true;
                 }
                 Poll::Pending => return Flow::Continue,
@@ -208,20 +230,16 @@ impl Connection {
     /// Reads once and runs what is there.
     fn read(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<Flow> {
         let read = if self.input.is_empty() {
-            self.stream.poll_read(cx, &mut local.input)
+            self.stream.poll_read(cx, local.room())
         } else {
-            let start = self.input.len();
             // Grows with what has arrived, never by what was announced.
-            let wanted = self.scanner.wanted_len().saturating_sub(start);
+            let wanted = self.scanner.wanted_len().saturating_sub(self.input.len());
             let room = wanted.clamp(INPUT_BYTES_MIN, INPUT_BYTES_MAX);
-            self.input.resize(start + room, 0);
-            let read = self.stream.poll_read(cx, &mut self.input[start..]);
-            let len = match &read {
-                Poll::Ready(Ok(len)) => *len,
-                _ => 0,
-            };
-            self.input.truncate(start + len);
-            read
+            if wanted < 3 * self.input.len() {
+                // A quarter is there: doubling would move a large value twice more, and copy all of it.
+                self.input.reserve_exact(wanted + INPUT_BYTES_MIN);
+            }
+            self.stream.poll_read_more(cx, &mut self.input, room)
         };
         let len = match read {
             Poll::Pending => return Poll::Pending,
@@ -232,10 +250,15 @@ impl Connection {
         counters.reads.add(1);
         counters.input_bytes.add(len as u64);
         if self.input.is_empty() {
+            if self.hold_request(local, len) {
+                return Poll::Ready(Flow::Yield);
+            }
+            let start = local.held.bytes();
             let mut buffer = std::mem::take(&mut local.input);
-            let kept = self.run_requests(local, &mut buffer[..len]);
+            let read = &mut buffer[start..start + len];
+            let kept = self.run_requests(local, read);
             if self.input.is_empty() && kept < len {
-                self.input = buffer[kept..len].to_vec();
+                self.input = read[kept..].to_vec();
             }
             local.input = buffer;
         } else {
@@ -253,6 +276,54 @@ impl Connection {
         self.client.input_bytes.store(self.input.len(), Relaxed);
         self.client.input_capacity.store(self.input.capacity(), Relaxed);
         Poll::Ready(Flow::Continue)
+    }
+
+    /// Holds what was read until the others had their turn, where it is one small request.
+    fn hold_request(&mut self, local: &mut Local, len: usize) -> bool {
+        let start = local.held.bytes();
+        // An inline request is decoded in place: it can be scanned only once.
+        if len > REQUEST_BYTES_MAX
+            || local.input[start] != b'*'
+            || !self.state.authenticated
+            || !self.output.is_empty()
+            || !local.held.wants()
+        {
+            return false;
+        }
+        let limits = Limits {
+            bulk_bytes_max: local.engine.settings().proto_max_bulk_len,
+            authenticated: self.state.authenticated,
+        };
+        let mut scanner = Scanner::default();
+        local.args.clear();
+        let read = &mut local.input[start..start + len];
+        let scan = scanner.scan(read, &mut local.args, &limits);
+        if scan != Scan::Request || scanner.position() != len || local.args.is_empty() {
+            return false;
+        }
+        let request = local.engine.request(read, &local.args, 0);
+        self.held = Some(local.held.add(request, &local.args, len));
+        local.prefetch(Some((self.state.database, request)));
+        true
+    }
+
+    /// Runs the request that was held.
+    fn run_held(&mut self, local: &mut Local, ticket: Ticket) {
+        local.prefetch(None);
+        let Some(held) = local.held.take(ticket) else { return };
+        local.engine.begin_batch();
+        self.client.active_at_ms.store(local.engine.now_ms(), Relaxed);
+        local.requests.clear();
+        local.requests.push(held.request);
+        local.args.clear();
+        local.args.extend_from_slice(&held.args);
+        let buffer = std::mem::take(&mut local.input);
+        let read = &buffer[held.start..held.start + held.len];
+        if let Some(next) = self.run_batch(local, read) {
+            self.put_aside(local, read, next, held.len);
+        }
+        local.input = buffer;
+        local.engine.end_batch();
     }
 
     /// Keeps what `input` has from `kept` on, unless requests were put aside meanwhile.
@@ -450,13 +521,9 @@ impl Connection {
             count_write(local, sent);
             self.sent += sent;
             result?;
+            self.sent = self.output.release(self.sent);
             if self.sent == self.output.len() {
                 self.output = Output::default();
-                self.sent = 0;
-            } else if self.sent > self.output.len() / 2 {
-                let mut rest = Output::default();
-                rest.append_from(&mut self.output, self.sent, 0);
-                self.output = rest;
                 self.sent = 0;
             }
         }
@@ -504,7 +571,13 @@ impl Future for Connection {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.get_mut();
         Local::with(|local| {
+            local.held.note_poll();
             let done = connection.drive(cx, local);
+            if done.is_ready()
+                && let Some(ticket) = connection.held.take()
+            {
+                local.held.take(ticket);
+            }
             // A connection that closes with replies unsent must not leave them to the next one.
             local.out.clear(Local::OUTPUT_BYTES_KEPT);
             done
@@ -521,6 +594,13 @@ impl Drop for Connection {
         }
         self.services.clients.remove(self.client.id);
     }
+}
+
+/// Has the connection polled again when all who are ready now had their turn, and the runtime has looked who
+/// else is: a plain wake would bring it up before that.
+fn give_way(cx: &mut Context<'_>) {
+    // The first poll is the one that waits.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 /// Waits until the pause ends or changes.
@@ -563,9 +643,15 @@ fn write_all(
 ) -> (usize, io::Result<()>) {
     let mut sent = 0;
     while from + sent < output.len() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = output.slices(from + sent, &mut slices);
-        match stream.poll_write(cx, &slices[..count]) {
+        let written = match output.single() {
+            Some(bytes) => stream.poll_write(cx, &bytes[from + sent..]),
+            None => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = output.slices(from + sent, &mut slices);
+                stream.poll_write_vectored(cx, &slices[..count])
+            }
+        };
+        match written {
             Poll::Ready(Ok(0)) => return (sent, Err(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Ok(len)) => sent += len,
             Poll::Ready(Err(error)) => return (sent, Err(error)),

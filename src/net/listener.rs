@@ -214,8 +214,27 @@ pub struct Listeners {
     door: Arc<Door>,
     /// The runtime of the main thread, which accepts.
     runtime: Handle,
-    /// By word of `bind` and port; without a task where an optional address is not there.
-    active: Mutex<HashMap<(String, u16), Option<AbortHandle>>>,
+    /// By word of `bind` and port; without a socket where an optional address is not there.
+    active: Mutex<HashMap<Place, Option<Listening>>>,
+}
+
+/// A word of `bind`, and the port.
+type Place = (String, u16);
+
+/// A socket that is listened on.
+struct Listening {
+    task: AbortHandle,
+    socket: Socket,
+}
+
+impl Listening {
+    /// Leaves the address at once: the task, on another thread, lets its handle of the socket go later.
+    fn close(self) {
+        self.task.abort();
+        if let Err(error) = self.socket.shutdown(std::net::Shutdown::Both) {
+            tracing::warn!(%error, "a listening socket could not be closed");
+        }
+    }
 }
 
 /// An address that cannot be listened on.
@@ -236,37 +255,65 @@ impl Listeners {
     }
 
     /// Listens on what these settings say, and no longer on anything else. On an error nothing changes.
+    ///
+    /// A new address that an old one covers, or that covers it (`127.0.0.1` and `*`), can be had only when the
+    /// old one is closed: that is done where the port is taken, and undone where it was in vain.
     pub fn follow(&self, settings: &Settings) -> Result<(), BindError> {
         let mut active = self.active.lock();
         let words = if settings.port > 0 { settings.bind.as_slice() } else { &[] };
-        let wanted: Vec<(String, u16)> = words.iter().map(|word| (word.clone(), settings.port)).collect();
-        let mut new = Vec::new();
-        for place in wanted.iter().filter(|place| !active.contains_key(*place)) {
-            let (word, port) = place.clone();
-            match bind_tcp(&word, port, settings.tcp_backlog) {
-                Ok(listener) => new.push((place.clone(), listener)),
-                Err(error) => return Err(BindError { word, port, error }),
+        let wanted: Vec<Place> = words.iter().map(|word| (word.clone(), settings.port)).collect();
+        let mut new = HashMap::new();
+        let mut closed = Vec::new();
+        let mut bound = Ok(());
+        for place in &wanted {
+            if active.contains_key(place) || new.contains_key(place) {
+                continue;
+            }
+            let mut listening = self.listen(place, settings);
+            if listening.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
+                let unwanted = |old: &Place| old.1 == settings.port && !wanted.contains(old);
+                for (old, listening) in active.extract_if(|old, _| unwanted(old)) {
+                    listening.into_iter().for_each(Listening::close);
+                    closed.push(old);
+                }
+                listening = self.listen(place, settings);
+            }
+            match listening {
+                Ok(listening) => drop(new.insert(place.clone(), listening)),
+                Err(error) => {
+                    bound = Err(BindError { word: place.0.clone(), port: place.1, error });
+                    break;
+                }
             }
         }
         let kept = wanted.iter().filter_map(|place| active.get(place)).flatten().count();
-        if !wanted.is_empty() && kept == 0 && new.iter().all(|(_, listener)| listener.is_none()) {
+        if bound.is_ok() && !wanted.is_empty() && kept == 0 && new.values().all(Option::is_none) {
             let error = io::ErrorKind::AddrNotAvailable.into();
-            return Err(BindError { word: words.join(" "), port: settings.port, error });
+            bound = Err(BindError { word: words.join(" "), port: settings.port, error });
         }
-        active.retain(|place, task| {
-            let keep = wanted.contains(place);
-            if let (false, Some(task)) = (keep, task) {
-                task.abort();
+        if bound.is_err() {
+            new.into_values().flatten().for_each(Listening::close);
+            for place in closed {
+                match self.listen(&place, settings) {
+                    Ok(listening) => drop(active.insert(place, listening)),
+                    Err(error) => tracing::error!(word = place.0, %error, "an address was lost to another"),
+                }
             }
-            keep
-        });
-        for (place, listener) in new {
-            let task = listener.map(|listener| {
-                self.runtime.spawn(Arc::clone(&self.door).serve_tcp(listener)).abort_handle()
-            });
-            active.insert(place, task);
+            return bound;
         }
+        for (_, listening) in active.extract_if(|place, _| !wanted.contains(place)) {
+            listening.into_iter().for_each(Listening::close);
+        }
+        active.extend(new);
         Ok(())
+    }
+
+    /// Listens, and accepts from now on. `None`: the address is optional and not there.
+    fn listen(&self, (word, port): &Place, settings: &Settings) -> io::Result<Option<Listening>> {
+        let Some(listener) = bind_tcp(word, *port, settings.tcp_backlog)? else { return Ok(None) };
+        let socket = Socket::from(listener.try_clone()?);
+        let task = self.runtime.spawn(Arc::clone(&self.door).serve_tcp(listener)).abort_handle();
+        Ok(Some(Listening { task, socket }))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod connection;
 mod cron;
+mod held;
 mod listener;
 mod server;
 mod stream;

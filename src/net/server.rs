@@ -81,6 +81,15 @@ fn follow(
             }
         })?;
     }
+    let used = usage::allocated_bytes().saturating_sub(usage::startup_bytes()) as u64;
+    if new.maxmemory != old.maxmemory && (1..used).contains(&new.maxmemory) {
+        tracing::warn!(
+            "WARNING: the new maxmemory value set via CONFIG SET ({}) is smaller than the current memory usage \
+             ({used}). This will result in key eviction and/or the inability to accept new write commands \
+             depending on the maxmemory-policy.",
+            new.maxmemory
+        );
+    }
     cron::apply(services, new);
     Ok(())
 }
@@ -125,6 +134,13 @@ impl Server {
             config: Arc::clone(&config),
         });
         cron::apply(&services, &settings);
+        if (1..1 << 20).contains(&settings.maxmemory) {
+            tracing::warn!(
+                "WARNING: You specified a maxmemory value that is less than 1MB (current value is {} bytes). Are \
+                 you sure this is what you really want?",
+                settings.maxmemory
+            );
+        }
         let mut files = Vec::new();
         let unix = if settings.unixsocket.is_empty() {
             None

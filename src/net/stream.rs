@@ -1,10 +1,12 @@
 //! A connected socket of either kind.
 
+use bytes::BufMut;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A socket on its way from the listener to its worker.
@@ -50,13 +52,39 @@ impl Stream {
         read.map_ok(|()| buffer.filled().len())
     }
 
+    /// Appends at most `most` bytes to `input`; zero bytes are the end.
+    pub fn poll_read_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        input.reserve(most);
+        let mut room = input.limit(most);
+        // Such a future keeps nothing between polls: it may be dropped after each.
+        match self {
+            Stream::Tcp(stream) => pin!(stream.read_buf(&mut room)).poll(cx),
+            Stream::Unix(stream) => pin!(stream.read_buf(&mut room)).poll(cx),
+        }
+    }
+
+    /// Writes; returns how many bytes the kernel took.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
     /// Writes the pieces in order; returns how many bytes the kernel took.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            (Stream::Tcp(stream), [slice]) => Pin::new(stream).poll_write(cx, slice),
-            (Stream::Unix(stream), [slice]) => Pin::new(stream).poll_write(cx, slice),
-            (Stream::Tcp(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
-            (Stream::Unix(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 }

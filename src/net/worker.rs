@@ -1,6 +1,7 @@
 //! A worker: a thread with a runtime of its own, and the buffers that its connections take turns with.
 
 use super::connection::Connection;
+use super::held::{Asked, HELD_BYTES_MAX, HeldRequests};
 use super::stream::{Accepted, Stream};
 use crate::client::{Client, Flags};
 use crate::clock;
@@ -16,6 +17,9 @@ use tokio::sync::mpsc;
 
 /// Reads of this size make pipelines cheap.
 const READ_BYTES: usize = 64 * 1024;
+/// After so many polls without a pause the runtime looks for new events. A request takes up to two polls, and
+/// an earlier look would find few events for its cost.
+const EVENT_INTERVAL: u32 = 256;
 /// How often a worker looks for keys that are due.
 const TICK: Duration = Duration::from_millis(25);
 /// How many keys a worker removes before it serves its clients again.
@@ -29,8 +33,10 @@ thread_local! {
 pub struct Local {
     /// Runs requests.
     pub engine: Engine,
-    /// What is read into.
+    /// What is read into, behind the requests that are held.
     pub input: Vec<u8>,
+    /// Requests that were read and wait for a turn.
+    pub held: HeldRequests,
     /// What replies are written to; empty between connections.
     pub out: Output,
     /// The requests of the present batch.
@@ -45,6 +51,25 @@ impl Local {
 
     /// How many arguments the list keeps room for.
     pub const ARGS_KEPT: usize = 64 * 1024;
+
+    /// Where to read to.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.input[self.held.bytes()..]
+    }
+
+    /// Asks for the first of what `next` will touch, and for more of what those before it will.
+    pub fn prefetch(&mut self, next: Option<Asked>) {
+        let [slot, entry] = self.held.ask(next);
+        if let Some((database, request)) = next {
+            self.engine.prefetch_shard(database, &request);
+        }
+        if let Some((database, request)) = slot {
+            self.engine.prefetch_slots(database, &[request]);
+        }
+        if let Some((database, request)) = entry {
+            self.engine.prefetch_entries(database, &[request]);
+        }
+    }
 
     /// Uses what this thread has.
     ///
@@ -83,22 +108,35 @@ impl Worker {
     /// # Errors
     /// When the system gives no thread or no event queue.
     pub fn start(services: Arc<Services>, index: usize) -> io::Result<Worker> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .event_interval(EVENT_INTERVAL)
+            .enable_all()
+            .build()?;
         let (send, receive) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
+        let (made, is_made) = std::sync::mpsc::channel();
         let run = move || {
             let engine = Engine::new(Arc::clone(&services), index);
-            let input = vec![0; READ_BYTES];
-            let local =
-                Local { engine, input, out: Output::default(), requests: Vec::new(), args: Vec::new() };
+            let local = Local {
+                engine,
+                input: vec![0; HELD_BYTES_MAX + READ_BYTES],
+                held: HeldRequests::default(),
+                out: Output::default(),
+                requests: Vec::new(),
+                args: Vec::new(),
+            };
             LOCAL.set(Some(local));
+            // `start` may have given up already.
+            let _ = made.send(());
             runtime.block_on(serve(services, index, receive, count));
             // Connections end here, while what they share is still there.
             drop(runtime);
             LOCAL.set(None);
         };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
+        // What it allocates for itself belongs to the empty server.
+        is_made.recv().map_err(io::Error::other)?;
         Ok(Worker { connections, send, thread })
     }
 }

@@ -1,10 +1,14 @@
 //! What is to be sent to a client: bytes, and long values that are sent from where they are.
 
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io::IoSlice;
 
 /// Values from this length on are not copied into the buffer.
 pub const SHARE_BYTES_MIN: usize = 16 * 1024;
+/// What is kept for a client that does not read grows by pieces of this length, so that no piece is ever moved
+/// to a larger place while others wait.
+const PIECE_BYTES: usize = 256 * 1024;
 /// How many pieces one write takes.
 pub const SLICES_MAX: usize = 64;
 
@@ -13,7 +17,7 @@ pub const SLICES_MAX: usize = 64;
 pub struct Output {
     bytes: Vec<u8>,
     /// Shared values, each with the offset in `bytes` that it comes before.
-    shared: Vec<(usize, Bytes)>,
+    shared: VecDeque<(usize, Bytes)>,
     shared_len: usize,
 }
 
@@ -59,7 +63,7 @@ impl Output {
             return;
         }
         self.shared_len += value.len();
-        self.shared.push((self.bytes.len(), value));
+        self.shared.push_back((self.bytes.len(), value));
     }
 
     /// The present end.
@@ -76,7 +80,7 @@ impl Output {
     /// Puts bytes in at `mark`, before what came after it.
     pub fn insert(&mut self, mark: Mark, bytes: &[u8]) {
         self.bytes.splice(mark.bytes..mark.bytes, bytes.iter().copied());
-        self.shared[mark.shared..].iter_mut().for_each(|(before, _)| *before += bytes.len());
+        self.shared.range_mut(mark.shared..).for_each(|(before, _)| *before += bytes.len());
     }
 
     /// Empties the buffer; its memory stays, up to `keep_bytes`.
@@ -85,6 +89,11 @@ impl Output {
         self.bytes.shrink_to(keep_bytes);
         self.shared.clear();
         self.shared_len = 0;
+    }
+
+    /// All there is, where it is one piece.
+    pub fn single(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then_some(self.bytes.as_slice())
     }
 
     /// The pieces from position `from` on; returns how many of `slices` were filled.
@@ -107,24 +116,62 @@ impl Output {
         filled
     }
 
-    /// Moves what comes at and after position `from` of `other` to the end of this, and empties `other`.
+    /// Moves what comes at and after position `from` of `other` to the end of this, and empties `other`. Little
+    /// is copied to the last piece; what is long becomes pieces as it is.
     pub fn append_from(&mut self, other: &mut Output, from: usize, keep_bytes: usize) {
-        let (mut skip, mut offset) = (from, 0);
-        for (before, value) in std::mem::take(&mut other.shared) {
-            let piece = &other.bytes[offset..before];
-            self.bytes.extend_from_slice(&piece[skip.min(piece.len())..]);
-            skip = skip.saturating_sub(piece.len());
-            let value_skip = skip.min(value.len());
-            skip -= value_skip;
-            if value_skip < value.len() {
-                self.shared_len += value.len() - value_skip;
-                self.shared.push((self.bytes.len(), value.slice(value_skip..)));
+        if let Some(bytes) = other.single()
+            && bytes.len() - from < PIECE_BYTES
+        {
+            self.bytes.extend_from_slice(&bytes[from..]);
+            if self.bytes.len() >= PIECE_BYTES {
+                self.seal();
             }
-            offset = before;
+            return other.clear(keep_bytes);
         }
-        let piece = &other.bytes[offset..];
-        self.bytes.extend_from_slice(&piece[skip.min(piece.len())..]);
+        self.seal();
+        other.seal();
+        let mut skip = from;
+        for (_, mut piece) in other.shared.drain(..) {
+            let skipped = piece.split_to(skip.min(piece.len()));
+            skip -= skipped.len();
+            if !piece.is_empty() {
+                self.shared_len += piece.len();
+                self.shared.push_back((0, piece));
+            }
+        }
         other.clear(keep_bytes);
+    }
+
+    /// Lets go of pieces within the first `sent` bytes; returns how many of these are still there.
+    pub fn release(&mut self, sent: usize) -> usize {
+        let mut left = sent;
+        while let Some((0, piece)) = self.shared.front()
+            && piece.len() <= left
+        {
+            left -= piece.len();
+            self.shared_len -= piece.len();
+            self.shared.pop_front();
+        }
+        left
+    }
+
+    /// Makes pieces of all bytes so far.
+    fn seal(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.shrink_to_fit();
+        self.shared_len += bytes.len();
+        let (mut bytes, mut offset) = (Bytes::from(bytes), 0);
+        let mut sealed = VecDeque::with_capacity(2 * self.shared.len() + 1);
+        for (before, value) in self.shared.drain(..) {
+            let piece = bytes.split_to(before - offset);
+            offset = before;
+            sealed
+                .extend([piece, value].into_iter().filter(|piece| !piece.is_empty()).map(|piece| (0, piece)));
+        }
+        if !bytes.is_empty() {
+            sealed.push_back((0, bytes));
+        }
+        self.shared = sealed;
     }
 }
 
@@ -165,6 +212,8 @@ mod tests {
             rest.append_from(&mut output, from, 0);
             prop_assert_eq!(&flat(&rest, 2), &model[from..]);
             prop_assert!(output.is_empty());
+            let left = rest.release(2 + (model.len() - from) / 2);
+            prop_assert_eq!(&flat(&rest, left), &model[from + (model.len() - from) / 2..]);
         }
     }
 }

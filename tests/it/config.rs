@@ -162,3 +162,43 @@ fn resetstat_zeroes_the_counters() {
     assert!(stats.contains("keyspace_misses:0\r\n"), "{stats}");
     c.expect("CONFIG BOGUS", "-ERR unknown subcommand 'BOGUS'. Try CONFIG HELP.");
 }
+
+#[test]
+fn bind_is_widened_and_narrowed_on_the_same_port() {
+    // A server's own listener on 127.0.0.1 stood in the way of one on all addresses, and the reverse.
+    if strata_only("bind_is_widened_and_narrowed_on_the_same_port") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    let reaches = |address: &str| std::net::TcpStream::connect((address, server.port)).is_ok();
+    assert!(!reaches("127.0.0.2"));
+    for (bind, wide) in [("*", true), ("127.0.0.1", false), ("0.0.0.0", true), ("127.0.0.1", false)] {
+        assert_eq!(c.call(&[b"CONFIG", b"SET", b"bind", bind.as_bytes()]).text(), "OK", "{bind}");
+        assert!(reaches("127.0.0.1"), "{bind}");
+        assert_eq!(reaches("127.0.0.2"), wide, "{bind}");
+        let mut fresh = server.client();
+        fresh.expect("PING", "+PONG");
+    }
+    // In vain: the port is taken on another address, and the old listeners are there again.
+    let other = std::net::TcpListener::bind(("127.0.0.2", server.port)).expect("the address is free");
+    c.expect(
+        "CONFIG SET bind *",
+        "-ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified addresses.",
+    );
+    drop(other);
+    server.client().expect("PING", "+PONG");
+    c.expect("CONFIG GET bind", "*2 $4 bind $9 127.0.0.1");
+}
+
+#[test]
+fn a_file_of_redis_server_is_named_as_what_it_is() {
+    let directory = server::fresh_directory();
+    let path = directory.join("redis.conf");
+    std::fs::write(&path, "# Redis configuration\n\nbind 127.0.0.1 -::1\nrequirepass hush\n")
+        .expect("a file");
+    let (status, output) = server::run_to_exit(&[&path.display().to_string()], &[]);
+    assert!(!status.success());
+    assert!(output.contains("this is a file of redis-server ('bind ...')"), "{output}");
+    let _ = std::fs::remove_dir_all(&directory);
+}

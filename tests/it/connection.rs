@@ -155,3 +155,53 @@ fn commands_that_come_later_are_unknown_today() {
         );
     }
 }
+
+#[test]
+fn requests_of_many_clients_that_are_ready_at_once_are_answered_each_to_its_own() {
+    // Single requests are held for a turn of the others, in one buffer that they share.
+    let server = Server::start(&["--workers", "1"]);
+    let mut clients: Vec<Client> = (0..60).map(|_| server.client()).collect();
+    let mut admin = server.client();
+    for round in 0..5 {
+        let long = "v".repeat(3_000);
+        server.signal("STOP");
+        for (number, c) in clients.iter_mut().enumerate() {
+            let key = format!("{round}:{number}");
+            let sent = match number % 6 {
+                0 => encode(&["SET", &key, "v"]),
+                1 => format!("SET {key} v\r\n").into_bytes(),
+                2 => encode(&["SET", &key, &long]),
+                3 => [encode(&["SET", &key, "v"]), encode(&["GET", &key])].concat(),
+                4 => encode(&["SET", &key, "v"])[..12].to_vec(),
+                _ => encode(&["MSET", &key, "1", &format!("{key}b"), "2", &format!("{key}c"), "3", "d", "4"]),
+            };
+            assert!(c.send_raw(&sent));
+        }
+        server.signal("CONT");
+        for (number, c) in clients.iter_mut().enumerate() {
+            let key = format!("{round}:{number}");
+            if number % 6 == 4 {
+                assert!(c.send_raw(&encode(&["SET", &key, "v"])[12..]));
+            }
+            c.expect_next("+OK");
+            if number % 6 == 3 {
+                c.expect_next("$1 v");
+            }
+            let len = if number % 6 == 2 { 3_000 } else { 1 };
+            c.expect(&format!("STRLEN {key}"), &format!(":{len}"));
+        }
+    }
+    // One that is closed while its request is held takes nothing with it.
+    let id = clients[0].run("CLIENT ID").integer();
+    server.signal("STOP");
+    admin.send(&format!("CLIENT KILL ID {id}"));
+    for c in &mut clients {
+        c.send("INCR counter");
+    }
+    server.signal("CONT");
+    assert_eq!(admin.read().value.integer(), 1);
+    let mut counts: Vec<i64> = clients[1..].iter_mut().map(|c| c.read().value.integer()).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    assert_eq!(counts.len(), 59);
+}

@@ -4,12 +4,6 @@ use crate::support::*;
 
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
 
-fn used(c: &mut Client) -> u64 {
-    let text = c.run("INFO memory").text();
-    let line = text.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("used_memory");
-    line.parse().expect("a number")
-}
-
 /// Writes keys of about a kilobyte in pipelines; returns how many were refused.
 fn fill(c: &mut Client, prefix: &str, count: usize, options: &str) -> usize {
     let value = "v".repeat(1_000);
@@ -26,7 +20,7 @@ fn fill(c: &mut Client, prefix: &str, count: usize, options: &str) -> usize {
 
 /// Sets `maxmemory` to what is used now and `extra` bytes more.
 fn limit(c: &mut Client, extra: u64) -> u64 {
-    let limit = used(c) + extra;
+    let limit = c.counted_bytes() + extra;
     c.expect(&format!("CONFIG SET maxmemory {limit}"), "+OK");
     limit
 }
@@ -66,7 +60,7 @@ fn every_policy_makes_room_and_keeps_the_bound() {
         let mut c = server.client();
         let limit = limit(&mut c, 5_000_000);
         assert_eq!(fill(&mut c, "key:", 20_000, "EX 10000"), 0, "{policy}");
-        let used = used(&mut c);
+        let used = c.counted_bytes();
         assert!(used < limit + limit / 20, "{policy}: {used} of {limit}");
         let keys = c.run("DBSIZE").integer();
         assert!((1_000..8_000).contains(&keys), "{policy}: {keys} keys of a kilobyte in 5 MB");
@@ -146,7 +140,7 @@ fn a_storm_of_writers_stays_within_the_bound() {
     let writers = writers.collect::<Vec<_>>();
     let refused = writers.into_iter().map(|writer| writer.join().expect("a writer")).sum::<usize>();
     assert_eq!(refused, 0);
-    let used = used(&mut c);
+    let used = c.counted_bytes();
     assert!(used < limit + limit / 20, "{used} of {limit}");
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 40_000, "{grown} KiB resident for 20 MB");
@@ -157,10 +151,26 @@ fn lowering_maxmemory_evicts_down_to_it() {
     let server = Server::start(&["--maxmemory-policy", "allkeys-random"]);
     let mut c = server.client();
     fill(&mut c, "key:", 10_000, "");
-    let target = used(&mut c) - 5_000_000;
+    let target = c.counted_bytes() - 5_000_000;
     c.expect(&format!("CONFIG SET maxmemory {target}"), "+OK");
     eventually("it is evicted down", || {
         c.run("SET one v");
-        (used(&mut c) < target + target / 20).then_some(())
+        (c.counted_bytes() < target + target / 20).then_some(())
     });
+}
+
+#[test]
+fn a_limit_of_a_megabyte_takes_writes_and_evicts() {
+    // What the empty server allocates is more than that: every write was refused.
+    let server = Server::start(&["--maxmemory", "1mb", "--maxmemory-policy", "allkeys-lru"]);
+    let mut c = server.client();
+    assert_eq!(fill(&mut c, "key:", 5_000, ""), 0);
+    c.expect("SET last v", "+OK");
+    c.expect("GET last", "$1 v");
+    let stats = c.run("INFO stats").text();
+    let evicted = stats.lines().find_map(|line| line.strip_prefix("evicted_keys:")).expect("evicted_keys");
+    assert!(evicted.parse::<u64>().is_ok_and(|evicted| evicted > 3_000), "{evicted}");
+    c.expect("CONFIG SET maxmemory 2000000", "+OK");
+    c.expect("CONFIG SET maxmemory 1000000", "+OK");
+    assert!(server.log().contains("smaller than the current memory usage"), "{}", server.log());
 }

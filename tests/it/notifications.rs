@@ -141,9 +141,8 @@ fn evicted_is_fired_for_each_victim() {
     for number in 0..5_000 {
         c.run(&format!("SET key:{number} {}", "v".repeat(1_000)));
     }
-    let used = c.run("INFO memory").text();
-    let used = used.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("used_memory");
-    c.run(&format!("CONFIG SET maxmemory {}", used.parse::<u64>().expect("a number") - 1_000_000));
+    let limit = c.counted_bytes() - 1_000_000;
+    c.run(&format!("CONFIG SET maxmemory {limit}"));
     c.run("SET one more");
     let message = l.read().value.items();
     assert_eq!(message[2].text(), "__keyevent@0__:evicted");

@@ -122,9 +122,7 @@ fn eviction_during_a_scan_hides_no_key_that_stays() {
     let found = scan(&mut c, "COUNT 20", |c, call| {
         if !done && call == 3 {
             done = true;
-            let used = c.run("INFO memory").text();
-            let used = used.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("used_memory");
-            let limit = used.parse::<u64>().expect("a number") - 500_000;
+            let limit = c.counted_bytes() - 500_000;
             c.run(&format!("CONFIG SET maxmemory {limit}"));
             eventually("some are evicted", || {
                 c.run("SET keep:0 v");

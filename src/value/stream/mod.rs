@@ -62,31 +62,30 @@ pub enum Refused {
 }
 
 impl Log {
-    /// A log of nodes from elsewhere, in order.
-    ///
-    /// # Errors
-    /// When their entries are not in the order of their IDs, or go beyond `last_id`.
+    /// A log that comes from elsewhere; `None` where its parts do not fit together.
     pub fn from_nodes(
         nodes: Vec<Node>,
+        len: u64,
         last_id: Id,
         max_deleted_id: Id,
         entries_added: u64,
-    ) -> Result<Log, Malformed> {
-        let (mut len, mut before) = (0, None);
-        for node in &nodes {
-            let master = node.master();
-            len += u64::try_from(master.live).map_err(|_| Malformed)?;
-            let first = master.first.map_or(node.id(), |at| node.entry(&master, at).id);
-            let last = node.entry_before(None).map_or(first, |at| node.entry(&master, at).id);
-            if before.is_some_and(|before| before >= node.id()) || first < node.id() || last > last_id {
-                return Err(Malformed);
-            }
-            before = Some(last);
+    ) -> Option<Log> {
+        if !nodes.is_sorted_by(|a, b| a.id() < b.id()) {
+            return None;
         }
-        let (nodes, first_id) = (nodes.into(), Id::MIN);
-        let mut log = Log { nodes, len, first_id, last_id, max_deleted_id, entries_added };
-        log.find_first();
-        Ok(log)
+        let mut log =
+            Log { nodes: nodes.into(), len, first_id: Id::MIN, last_id, max_deleted_id, entries_added };
+        let (mut seen, mut first, mut last) = (0, None, None);
+        for entry in log.range(Id::MIN, Id::MAX) {
+            if last.is_some_and(|last| last >= entry.id) {
+                return None;
+            }
+            first = first.or(Some(entry.id));
+            last = Some(entry.id);
+            seen += 1;
+        }
+        log.first_id = first.unwrap_or(Id::MIN);
+        (seen == len && last.is_none_or(|last| last <= last_id)).then_some(log)
     }
 
     /// How many entries there are.

@@ -70,7 +70,8 @@ fn agrees(log: &Log, model: &[(Id, Fields)]) {
         let pack = Listpack::from_bytes(node.pack().as_bytes().to_vec()).expect("its own bytes are a pack");
         Node::from_pack(node.id(), pack).expect("its own bytes are a node")
     });
-    let read = Log::from_nodes(nodes.collect(), log.last_id, log.max_deleted_id, log.entries_added);
+    let read =
+        Log::from_nodes(nodes.collect(), log.len(), log.last_id, log.max_deleted_id, log.entries_added);
     let read = read.expect("its own nodes are a log");
     assert_eq!((read.len(), read.first_id()), (log.len(), log.first_id()));
     assert!(read.range(Id::MIN, Id::MAX).map(texts).eq(model.iter().cloned()));

@@ -75,7 +75,6 @@ const MAIN: &[(usize, &str)] = &[
     (8, "XREVRANGE $stream $bound $bound [COUNT $index]"),
     (10, "XDEL $stream $sid [$sid] [$sid]"),
     (6, "XTRIM $stream (MAXLEN|MINID) [=|~] $trim [LIMIT $index]"),
-    (2, "XSETID $stream $sid [ENTRIESADDED $int] [MAXDELETEDID $sid]"),
     (12, "XGROUP CREATE $stream $group ($|0|0|$sid) [MKSTREAM] [ENTRIESREAD $int]"),
     (4, "XGROUP SETID $stream $group ($|0|$bound) [ENTRIESREAD $int]"),
     (1, "XGROUP DESTROY $stream $group"),
@@ -175,6 +174,7 @@ const MAIN: &[(usize, &str)] = &[
 
 /// What the main connection sends besides where the oracle is 7.4.
 const NEWER: &[(usize, &str)] = &[
+    (5, "XSETID $stream $sid [ENTRIESADDED $int] [MAXDELETEDID $sid]"),
     (5, "XREAD [COUNT $index] STREAMS $stream +"),
     (5, "XINFO CONSUMERS $stream $group"),
     (5, "XINFO STREAM $stream FULL"),

@@ -147,6 +147,16 @@ impl Client {
         self.read().value
     }
 
+    /// What counts against `maxmemory`: all but what the empty server allocated.
+    pub fn counted_bytes(&mut self) -> u64 {
+        let text = self.run("INFO memory").text();
+        let field = |name: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a field of INFO");
+            line.parse().expect("a number")
+        };
+        field("used_memory:") - field("used_memory_startup:")
+    }
+
     /// Sends one command, its words parted by spaces, and reads its reply.
     pub fn run(&mut self, line: &str) -> Value {
         self.send(line);
