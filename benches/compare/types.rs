@@ -239,32 +239,32 @@ const LARGE_KINDS: &[Kind] = &[
 const SMALL_KINDS: &[Kind] = &[
     Kind {
         name: "lists of 10",
-        members: 1_000_000,
-        requests: 100_000,
+        members: 4_000_000,
+        requests: 400_000,
         write: |number, out| many(out, "RPUSH", &nth("k", number), (0..10).map(|index| nth("e", index))),
     },
     Kind {
         name: "sets of 10 integers",
-        members: 1_000_000,
-        requests: 100_000,
+        members: 4_000_000,
+        requests: 400_000,
         write: |number, out| many(out, "SADD", &nth("k", number), (0..10).map(|n| (n * 1_000).to_string())),
     },
     Kind {
         name: "sets of 10",
-        members: 1_000_000,
-        requests: 100_000,
+        members: 4_000_000,
+        requests: 400_000,
         write: |number, out| many(out, "SADD", &nth("k", number), (0..10).map(|index| nth("m", index))),
     },
     Kind {
         name: "sets of 200",
-        members: 1_000_000,
-        requests: 5_000,
+        members: 2_000_000,
+        requests: 10_000,
         write: |number, out| many(out, "SADD", &nth("k", number), (0..200).map(|index| nth("m", index))),
     },
     Kind {
         name: "hashes of 10",
-        members: 1_000_000,
-        requests: 100_000,
+        members: 4_000_000,
+        requests: 400_000,
         write: |number, out| {
             let pairs = (0..10).flat_map(|field| [nth("f", field), "value".to_owned()]);
             many(out, "HSET", &nth("k", number), pairs);
@@ -281,8 +281,8 @@ const SMALL_KINDS: &[Kind] = &[
     },
     Kind {
         name: "sorted sets of 10",
-        members: 1_000_000,
-        requests: 100_000,
+        members: 4_000_000,
+        requests: 400_000,
         write: |number, out| {
             let pairs = (0..10).flat_map(|index| [index.to_string(), nth("m", index)]);
             many(out, "ZADD", &nth("k", number), pairs);
@@ -290,8 +290,8 @@ const SMALL_KINDS: &[Kind] = &[
     },
     Kind {
         name: "sorted sets of 200",
-        members: 1_000_000,
-        requests: 5_000,
+        members: 2_000_000,
+        requests: 10_000,
         write: |number, out| {
             let pairs = (0..200).flat_map(|index| [(index * 37 % 200).to_string(), nth("m", index)]);
             many(out, "ZADD", &nth("k", number), pairs);
@@ -373,10 +373,20 @@ pub fn collections(options: &Options, report: &mut Report) -> Result<(), Failure
 }
 
 fn load(template: &Template, kind: &Kind) -> Result<(f64, f64), Failure> {
+    // All requests are written before the clock starts.
+    let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+    for number in 0..kind.requests {
+        (kind.write)(number, &mut bytes);
+        ends.push(bytes.len());
+    }
     let server = template.start(1, &[system::SERVER_CORE], &[])?;
+    let mut load = Load::connect(&server, 8, 1, 0)?;
     let before = server.settled_rss_bytes()?;
     let started = Instant::now();
-    fill(&server, 0..kind.requests, kind.write)?;
+    load.fill(0..kind.requests, |_, number, out| {
+        let number = number as usize;
+        out.extend_from_slice(&bytes[ends[number]..ends[number + 1]]);
+    })?;
     let seconds = started.elapsed().as_secs_f64();
     let grown = server.settled_rss_bytes()?.saturating_sub(before);
     Ok((seconds, grown as f64 / kind.members as f64))
