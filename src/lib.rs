@@ -17,7 +17,8 @@
 //! Layers, from the bottom; imports point down only (`tests/architecture.rs`):
 //!
 //! 0. [`config`], [`clock`], [`glob`], [`number`], [`metrics`]: know nothing of the server.
-//! 1. [`resp`], [`value`], [`client`]: the protocol, the data structures, who is connected. No keys.
+//! 1. [`resp`], [`value`], [`rdb`], [`client`]: the protocol, the data structures, their form as bytes, who is
+//!    connected. No keys.
 //! 2. [`memory`], [`pubsub`]: the memory tier, the channels. Neither knows the other, nor any command.
 //! 3. [`keyspace`]: prepare, settle, expire, evict, scan. The only one that knows all tiers. No protocol.
 //! 4. [`command`]: handlers, their table, the engine. No sockets.
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod net;
 pub mod number;
 pub mod pubsub;
+pub mod rdb;
 pub mod resp;
 pub mod value;
 

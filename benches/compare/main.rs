@@ -25,6 +25,9 @@
 //!   were answered; latency counts from when they were due.
 //! - **idle**: resident memory of 10,000 connections that have asked once and are silent since.
 //! - **memory**: resident memory per key at 1 to 8 million keys of 16 bytes; overhead is what is not key or value.
+//! - **types**: CPU per command of each kind of collection at a pipeline of 16.
+//! - **collections**: seconds to load collections of a million members, and resident memory per member of large and of
+//!   small ones.
 //! - **traces**: hit ratio of a look-aside cache (GET; on a miss, SET of 256 bytes) on recorded accesses, at a memory
 //!   limit that leaves Strata no more resident memory than redis-server had.
 //!
@@ -42,6 +45,7 @@ mod server;
 mod speed;
 mod system;
 mod traces;
+mod types;
 mod wire;
 
 use std::process::ExitCode;
@@ -85,6 +89,8 @@ fn run(options: &Options) -> Result<Report, Failure> {
             Section::Clients => clients::many(options, &mut report)?,
             Section::Idle => clients::idle(options, &mut report)?,
             Section::Memory => memory::run(options, &mut report)?,
+            Section::Types => types::commands(options, &mut report)?,
+            Section::Collections => types::collections(options, &mut report)?,
             Section::Traces => traces::run(options, &mut report)?,
         }
     }

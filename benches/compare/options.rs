@@ -20,16 +20,22 @@ pub enum Section {
     Idle,
     /// Bytes per key.
     Memory,
+    /// CPU per command of collections.
+    Types,
+    /// Loading of collections, and their memory.
+    Collections,
     /// Hit ratios.
     Traces,
 }
 
-const SECTIONS: [(&str, Section); 6] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("speed", Section::Speed),
     ("workers", Section::Workers),
     ("clients", Section::Clients),
     ("idle", Section::Idle),
     ("memory", Section::Memory),
+    ("types", Section::Types),
+    ("collections", Section::Collections),
     ("traces", Section::Traces),
 ];
 

@@ -11,13 +11,13 @@ use crate::wire::{Protocol, Work, key};
 use crate::{Failure, system};
 
 /// Clients that send at the same time.
-const CLIENTS: usize = 50;
+pub const CLIENTS: usize = 50;
 /// Bytes of a value.
 const VALUE_BYTES: usize = 64;
 /// Two workers are compared to one at the throughput of one divided by this.
 const OFFERED_PART: f64 = 2.0;
 /// Load before each turn that is not counted.
-const WARM_UP: Duration = Duration::from_millis(50);
+pub const WARM_UP: Duration = Duration::from_millis(50);
 
 /// One worker a server, on a core of its own.
 pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 //!
 //! Replies are counted and skipped, not kept: the load generator must be cheaper than the server it measures.
 
+use crate::types::CASES;
+
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -25,6 +27,8 @@ pub enum Work {
     Mget10,
     /// Nine GET for each SET.
     Mixed,
+    /// A command of a collection, by its place in [`CASES`].
+    Of(usize),
 }
 
 impl Work {
@@ -45,12 +49,13 @@ impl Work {
             Self::Incr => "INCR",
             Self::Mget10 => "MGET of 10",
             Self::Mixed => "GET:SET 90:10",
+            Self::Of(index) => CASES[index].name,
         }
     }
 
     /// Whether a protocol has it.
     pub fn exists_in(self, protocol: Protocol) -> bool {
-        protocol == Protocol::Redis || !matches!(self, Self::Incr | Self::Mget10)
+        protocol == Protocol::Redis || !matches!(self, Self::Incr | Self::Mget10 | Self::Of(_))
     }
 }
 
@@ -147,6 +152,7 @@ impl Requests {
             }
             Work::Mixed if self.random.below(10) == 0 => self.write(Work::Set, out),
             Work::Mixed => self.write(Work::Get, out),
+            Work::Of(index) => (CASES[index].write)(&mut self.random, out),
         }
     }
 

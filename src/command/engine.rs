@@ -38,6 +38,8 @@ pub struct Request {
     pub len: usize,
     found: Found,
     hash: Option<KeyHash>,
+    /// Whether its first key should have a collection.
+    of_collection: bool,
 }
 
 /// For what a connection waits before it goes on.
@@ -135,7 +137,8 @@ impl Engine {
                 .map(|key| self.services.keyspace.hash(key)),
             _ => None,
         };
-        Request { first, len: request.len(), found, hash }
+        let of_collection = matches!(found, Found::Command(_, row) if row.is_of_collections());
+        Request { first, len: request.len(), found, hash, of_collection }
     }
 
     /// Asks the processor for what the requests of a batch will touch.
@@ -143,6 +146,19 @@ impl Engine {
         self.prefetch_slots(database, requests);
         if requests.len() > 1 {
             self.prefetch_entries(database, requests);
+            self.prefetch_collections(database, requests);
+        }
+    }
+
+    /// Asks the processor for the collections of the requests' first keys, then for what these point to.
+    fn prefetch_collections(&self, database: usize, requests: &[Request]) {
+        let database = self.services.keyspace.database(database);
+        for inside in [false, true] {
+            for request in requests.iter().filter(|request| request.of_collection) {
+                if let Some(hash) = request.hash {
+                    database.shard_of(hash).prefetch_collection(hash, inside);
+                }
+            }
         }
     }
 

@@ -332,20 +332,16 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
             })
             .collect());
     }
-    let is_short = |spec: &KeySpec| match spec.begin {
-        Begin::Index(begin) => !spec.counts_within(&request, begin),
-        _ => false,
-    };
-    if row.keys.iter().any(is_short) {
-        return Err(Error::fixed("ERR Invalid arguments specified for command"));
+    let mut keys = Vec::new();
+    for spec in row.keys {
+        let indices = spec.indices(&request);
+        let is_short = |begin| indices.is_empty() || !spec.counts_within(&request, begin);
+        if matches!(spec.begin, Begin::Index(begin) if is_short(begin)) {
+            keys.clear();
+            break;
+        }
+        keys.extend(indices.into_iter().map(|index| (index, key_flags(&request, row, spec))));
     }
-    let keys: Vec<_> = row
-        .keys
-        .iter()
-        .flat_map(|spec| {
-            spec.indices(&request).into_iter().map(move |index| (index, key_flags(&request, row, spec)))
-        })
-        .collect();
     if keys.is_empty() {
         return Err(Error::fixed("ERR Invalid arguments specified for command"));
     }

@@ -12,6 +12,7 @@ mod client_filter;
 mod config;
 mod connection;
 mod debug;
+mod dump;
 mod engine;
 mod error;
 mod expire;
@@ -35,7 +36,6 @@ mod scan;
 mod server;
 mod services;
 mod set;
-
 mod sort;
 mod stream;
 mod string;

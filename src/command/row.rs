@@ -536,6 +536,18 @@ impl Row {
         }
     }
 
+    /// Whether it is about a type that is no string.
+    #[inline]
+    pub fn is_of_collections(&self) -> bool {
+        const TYPES: u32 = Category::Hash as u32
+            | Category::List as u32
+            | Category::Set as u32
+            | Category::SortedSet as u32
+            | Category::Stream as u32
+            | Category::Geo as u32;
+        self.own_categories & TYPES != 0
+    }
+
     /// Whether it has keys: what shard channels are declared as are none.
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty() && !self.has(Flag::PubSub)

@@ -20,6 +20,7 @@ const FAMILIES: &[&[Row]] = &[
     super::bitmap::ROWS,
     super::hyperloglog::ROWS,
     super::key::ROWS,
+    super::dump::ROWS,
     super::sort::ROWS,
     super::expire::ROWS,
     super::pubsub::ROWS,

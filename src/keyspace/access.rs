@@ -290,6 +290,11 @@ impl<'a> Access<'a> {
         self.record(key, Change::Put, class, event);
     }
 
+    /// Records an edit of a stream's consumer groups.
+    pub fn group_edited(&mut self, key: Key<'_>, event: &'static str) {
+        self.record(key, Change::Group, NotifyFlags::STREAM, event);
+    }
+
     /// The string of a key.
     #[inline]
     pub fn string(&mut self, key: Key<'_>, lookup: Lookup) -> Result<Option<StringRef<'_>>, WrongType> {
@@ -521,7 +526,7 @@ impl<'a> Access<'a> {
         event: &'static str,
     ) {
         let Key { database, name, .. } = key;
-        if change != Change::None {
+        if !matches!(change, Change::None | Change::Group) {
             // Under the lock, so that no EXEC can run between the change and the news of it.
             self.space.watchers.touch(database, name);
         }

@@ -7,6 +7,8 @@ use crate::config::NotifyFlags;
 pub enum Change {
     /// It has a new value.
     Put,
+    /// A consumer group of its stream has changed, of which those who watch the key are not told.
+    Group,
     /// It is gone.
     Delete,
     /// Its deadline changed, its value did not.

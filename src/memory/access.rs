@@ -52,6 +52,20 @@ impl AccessMode {
         minutes(now_ms) << 10 | counter << 2 | clock
     }
 
+    /// The bits of a key that was last used so many seconds ago.
+    pub fn idle_for(self, seconds_idle: u32, now_ms: i64) -> u32 {
+        if self.lfu {
+            self.fresh(now_ms)
+        } else {
+            (seconds(now_ms).wrapping_sub(seconds_idle) & SECONDS_MASK) << 2
+        }
+    }
+
+    /// The bits of a key with this logarithmic counter.
+    pub fn used_often(self, counter: u8, now_ms: i64) -> u32 {
+        if self.lfu { minutes(now_ms) << 10 | u32::from(counter) << 2 } else { self.fresh(now_ms) }
+    }
+
     /// The logarithmic counter, less what it lost since it was last written.
     pub fn frequency(self, bits: u32, now_ms: i64) -> u32 {
         let counter = bits >> 2 & 0xFF;

@@ -3,9 +3,10 @@
 //! Lock order: databases by number, then shards by index, always ascending. No lock is held across an
 //! await, and nothing is sent, published or freed in bulk while one is held.
 
-use super::slot::{POSITION_BITS, Slot, prefetch};
+use super::slot::{POSITION_BITS, Slot};
 use super::table::Table;
 use super::wheel::Wheel;
+use crate::value::prefetch::{prefetch, prefetch_all};
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering::Relaxed};
@@ -100,6 +101,17 @@ impl Shard {
         let capacity = self.capacity_hint.load(Relaxed);
         let home = (u64::from(hash.position()) * u64::from(capacity)) >> POSITION_BITS;
         prefetch(self.slots_hint.load(Relaxed).wrapping_add(home as usize).cast());
+    }
+
+    /// Asks the processor for the collection of `hash`, or, where `inside`, for what that points to; skipped
+    /// where the lock is not free.
+    pub fn prefetch_collection(&self, hash: KeyHash, inside: bool) {
+        if let Some(state) = self.state.try_lock()
+            && let Some(entry) = state.table.first_at(hash.position())
+            && let Some(collection) = entry.collection()
+        {
+            if inside { collection.prefetch() } else { prefetch_all(collection) }
+        }
     }
 
     /// Asks the processor for the entry of `hash`; skipped where the lock is not free.

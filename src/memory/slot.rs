@@ -10,6 +10,7 @@
 
 use super::entry::{ENTRY_ALIGN, Entry};
 use crate::value::Collection;
+use crate::value::prefetch::prefetch;
 use crate::value::string::StringRef;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -75,19 +76,6 @@ impl Slot {
         prefetch((self.0 & ADDRESS_MASK).wrapping_mul(ENTRY_ALIGN as u64) as *const u8);
         prefetch(((self.0 & ADDRESS_MASK).wrapping_mul(ENTRY_ALIGN as u64) as *const u8).wrapping_add(64));
     }
-}
-
-/// Asks the processor to fetch the cache line at `address`, which need not be valid.
-#[inline]
-pub fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that the program can see and never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// A borrowed entry.

@@ -100,18 +100,30 @@ impl Table {
 
     /// Asks the processor to fetch the entries that a lookup of `position` would compare.
     pub fn prefetch(&self, position: u32) {
-        if self.len == 0 {
-            return;
+        if let Some(index) = self.first_index(position) {
+            self.slots[index].prefetch();
         }
-        for slot in &self.slots[home_of(position, self.capacity)..] {
+    }
+
+    /// The first entry at a position, whatever its key.
+    pub fn first_at(&self, position: u32) -> Option<EntryRef<'_>> {
+        self.first_index(position).map(|index| self.at(index))
+    }
+
+    fn first_index(&self, position: u32) -> Option<usize> {
+        if self.len == 0 {
+            return None;
+        }
+        let home = home_of(position, self.capacity);
+        for (offset, slot) in self.slots[home..].iter().enumerate() {
             if slot.is_empty() || slot.position() > position {
-                return;
+                return None;
             }
             if slot.position() == position {
-                slot.prefetch();
-                return;
+                return Some(home + offset);
             }
         }
+        None
     }
 
     /// The entry at an index that [`Self::find`] gave.

@@ -80,7 +80,7 @@ pub fn is_sound(payload: &[u8]) -> bool {
     let Some(end) = payload.len().checked_sub(FOOTER_BYTES) else { return false };
     let version = u16::from_le_bytes([payload[end], payload[end + 1]]);
     let sum = payload[end + 2..].try_into().map(u64::from_le_bytes);
-    version <= VERSION_MAX && sum == Ok(checksum(&payload[..end + 2]))
+    version <= VERSION_MAX && sum.is_ok_and(|sum| sum == checksum(&payload[..end + 2]))
 }
 
 /// The value of a sound payload.

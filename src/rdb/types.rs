@@ -1,5 +1,4 @@
 //! The numbers of the types and versions, as `rdb.h` of Redis has them.
-#![expect(missing_docs, reason = "the names are those of Redis")]
 
 pub const STRING: u8 = 0;
 pub const LIST: u8 = 1;

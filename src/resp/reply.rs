@@ -36,9 +36,19 @@ impl<'a> Reply<'a> {
     #[inline]
     fn header(&mut self, kind: u8, number: i64) {
         let out = self.out.bytes_mut();
-        out.push(kind);
-        number::write_i64(out, number);
-        out.extend_from_slice(b"\r\n");
+        // Most numbers are short: one copy of a known length each.
+        match number {
+            0..=9 => out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
+            10..=99 => {
+                let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+                out.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
+            }
+            _ => {
+                out.push(kind);
+                number::write_i64(out, number);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
     }
 
     /// `+OK`.

@@ -13,6 +13,7 @@ pub mod intset;
 pub mod lcs;
 pub mod list;
 pub mod listpack;
+pub mod prefetch;
 pub mod set;
 pub mod size_class;
 pub mod stream;
@@ -23,6 +24,7 @@ pub mod zset;
 use hash::Hash;
 use list::List;
 use listpack::Listpack;
+use prefetch::prefetch_all;
 use set::Set;
 use stream::Stream;
 use zset::Zset;
@@ -106,6 +108,24 @@ impl Collection {
     /// Whether freeing it takes long.
     pub fn is_large(&self) -> bool {
         self.len() >= LARGE_LEN
+    }
+
+    /// Asks the processor for the beginning of what it points to.
+    pub fn prefetch(&self) {
+        match self {
+            Collection::Hash(Hash::Packed(pack))
+            | Collection::Set(Set::Packed(pack))
+            | Collection::Zset(Zset::Packed(pack))
+            | Collection::List(List::Packed(pack)) => prefetch_all(pack.as_bytes()),
+            Collection::Hash(Hash::Table(table)) | Collection::Set(Set::Table(table)) => {
+                prefetch_all(&**table)
+            }
+            Collection::Hash(Hash::Expiring(hash)) => prefetch_all(&**hash),
+            Collection::Zset(Zset::Ordered(zset)) => prefetch_all(&**zset),
+            Collection::List(List::Chunks(chunks)) => prefetch_all(&**chunks),
+            Collection::Set(Set::Ints(ints)) => prefetch_all(ints.as_bytes()),
+            Collection::Stream(stream) => prefetch_all(&**stream),
+        }
     }
 
     /// The bytes that it points to, of a large one an estimate from `samples` members.

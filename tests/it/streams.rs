@@ -171,3 +171,59 @@ fn copies_share_nothing() {
     c.expect("XPENDING s g", "*4 :0 $-1 $-1 *-1");
     c.expect("XPENDING t g", "*4 :1 $3 1-0 $3 1-0 *1 *2 $1 a $1 1");
 }
+
+#[test]
+fn xread_waits_for_what_comes_after_it_was_called() {
+    let (server, mut c) = client();
+    let mut waiting = server.client();
+    c.run("XADD s 1-0 f a");
+    waiting.expect("XREAD BLOCK 10 STREAMS s $", "*-1");
+    waiting.expect("XREAD BLOCK 0 STREAMS s 0", "*1 *2 $1 s *1 *2 $3 1-0 *2 $1 f $1 a");
+    waiting.expect("XREAD BLOCK -1 STREAMS s $", "-ERR timeout is negative");
+    waiting.expect("XREAD BLOCK x STREAMS s $", "-ERR timeout is not an integer or out of range");
+    waiting.send("XREAD BLOCK 10000 STREAMS none s $ $");
+    eventually("it waits", || c.run("INFO clients").text().contains("blocked_clients:1").then_some(()));
+    c.run("XADD s 2-0 f b");
+    assert_eq!(show(&waiting.read().bytes), "*1 *2 $1 s *1 *2 $3 2-0 *2 $1 f $1 b");
+}
+
+#[test]
+fn a_consumer_waits_until_its_group_is_gone() {
+    let (server, mut c) = client();
+    let mut waiting = server.client();
+    let wait = |c: &mut Client| {
+        eventually("it waits", || c.run("INFO clients").text().contains("blocked_clients:1").then_some(()));
+    };
+    c.run("XGROUP CREATE s g $ MKSTREAM");
+    waiting.send("XREADGROUP GROUP g a BLOCK 0 STREAMS s >");
+    wait(&mut c);
+    c.run("XADD s 1-0 f v");
+    assert_eq!(show(&waiting.read().bytes), "*1 *2 $1 s *1 *2 $3 1-0 *2 $1 f $1 v");
+    c.expect("XPENDING s g", "*4 :1 $3 1-0 $3 1-0 *1 *2 $1 a $1 1");
+    for end in ["XGROUP DESTROY s g", "DEL s"] {
+        waiting.send("XREADGROUP GROUP g a BLOCK 0 STREAMS s >");
+        wait(&mut c);
+        c.expect(end, ":1");
+        let missing = "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
+        assert_eq!(show(&waiting.read().bytes), missing);
+        c.run("XGROUP CREATE s g $ MKSTREAM");
+    }
+}
+
+#[test]
+fn what_a_group_does_is_no_change_to_those_who_watch() {
+    let (_server, mut c) = client();
+    c.run("XADD s 1-0 f v");
+    c.run("XGROUP CREATE s g 0");
+    c.expect("WATCH s", "+OK");
+    c.run("XREADGROUP GROUP g a STREAMS s >");
+    c.run("XACK s g 1-0");
+    c.run("XGROUP SETID s g 0");
+    c.run("MULTI");
+    c.run("XLEN s");
+    c.expect("EXEC", "*1 :1");
+    c.run("WATCH s");
+    c.run("XDEL s 1-0");
+    c.run("MULTI");
+    c.expect("EXEC", "*-1");
+}

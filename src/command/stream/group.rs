@@ -61,12 +61,17 @@ pub(super) fn xgroup_create(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::subcommand_syntax(&ctx.args[0], &ctx.args[1]));
     }
     let id = if is_byte(text, b'$') { last_id.unwrap_or(Id::MIN) } else { id(text)? };
+    let new_stream = last_id.is_none();
     let groups = &mut ctx.access.write_or_create::<Stream>(key)?.groups;
     if groups.contains_key(name) {
         return Err(Error::fixed("BUSYGROUP Consumer Group name already exists"));
     }
     groups.insert(name.into(), Group::new(id, options.entries_read));
-    ctx.access.edited(key, STREAM, "xgroup-create");
+    if new_stream {
+        ctx.access.edited(key, STREAM, "xgroup-create");
+    } else {
+        ctx.access.group_edited(key, "xgroup-create");
+    }
     ctx.reply.ok();
     DONE
 }
@@ -83,7 +88,7 @@ pub(super) fn xgroup_setid(ctx: &mut Ctx<'_>) -> Answer {
     }
     group.last_id = if is_byte(text, b'$') { last_id } else { Id::parse_bound(text, 0).ok_or(INVALID_ID)? };
     group.entries_read = options.entries_read;
-    ctx.access.edited(key, STREAM, "xgroup-setid");
+    ctx.access.group_edited(key, "xgroup-setid");
     ctx.reply.ok();
     DONE
 }
@@ -92,7 +97,7 @@ pub(super) fn xgroup_destroy(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
     let destroyed = stream(ctx, key)?.groups.remove(&args[3]).is_some();
     if destroyed {
-        ctx.access.edited(key, STREAM, "xgroup-destroy");
+        ctx.access.group_edited(key, "xgroup-destroy");
     }
     ctx.reply.int(destroyed.into());
     DONE
@@ -105,7 +110,7 @@ pub(super) fn xgroup_createconsumer(ctx: &mut Ctx<'_>) -> Answer {
     let new = group.find(consumer).is_none();
     if new {
         group.add_consumer(consumer, now_ms);
-        ctx.access.edited(key, STREAM, "xgroup-createconsumer");
+        ctx.access.group_edited(key, "xgroup-createconsumer");
     }
     ctx.reply.int(new.into());
     DONE
@@ -115,7 +120,7 @@ pub(super) fn xgroup_delconsumer(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
     let pending = group(stream(ctx, key)?, &args[3], key)?.remove_consumer(&args[4]);
     if pending.is_some() {
-        ctx.access.edited(key, STREAM, "xgroup-delconsumer");
+        ctx.access.group_edited(key, "xgroup-delconsumer");
     }
     ctx.reply.int(pending.unwrap_or(0) as i64);
     DONE
@@ -151,7 +156,7 @@ pub(super) fn xack(ctx: &mut Ctx<'_>) -> Answer {
     let group = ctx.access.write::<Stream>(key)?.and_then(|stream| stream.groups.get_mut(name));
     let acknowledged = group.map_or(0, |group| ids.iter().filter(|id| group.acknowledge(**id)).count());
     if acknowledged > 0 {
-        ctx.access.edited(key, STREAM, "");
+        ctx.access.group_edited(key, "");
     }
     ctx.reply.int(acknowledged as i64);
     DONE

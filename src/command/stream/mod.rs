@@ -117,8 +117,9 @@ fn find_or_add_consumer(group: &mut Group, name: &[u8], now_ms: i64) -> (Consume
 /// Records what became of a group, and tells of a new consumer.
 fn note_group_change(ctx: &mut Ctx<'_>, key: Key<'_>, new_consumer: bool, changed: bool) {
     if new_consumer {
-        ctx.access.edited(key, STREAM, "xgroup-createconsumer");
-    } else if changed {
-        ctx.access.edited(key, STREAM, "");
+        ctx.access.group_edited(key, "xgroup-createconsumer");
+    }
+    if changed {
+        ctx.access.group_edited(key, "");
     }
 }

@@ -6,9 +6,11 @@
 use super::{
     find_or_add_consumer, id, is_byte, no_group, note_group_change, write_entries, write_entry, write_id,
 };
+use crate::client::Queued;
+use crate::command::blocking::{TimedOut, WaitsFor, deadline};
 use crate::command::parse::{int, int_or, is};
 use crate::command::row::Databases;
-use crate::command::{Answer, Ctx, DONE, Error};
+use crate::command::{Answer, Ctx, DONE, Error, Step};
 use crate::keyspace::{Key, Lookup};
 use crate::resp::{Args, Reply};
 use crate::value::stream::{ConsumerId, Group, Id, Log, Pending, Stream};
@@ -56,14 +58,6 @@ pub(super) const PLACES: Databases = |args: &Args<'_>, selected| {
     SmallVec::new()
 };
 
-fn block_ms(text: &[u8], now_ms: i64) -> Result<i64, Error> {
-    let ms = int_or(text, "ERR timeout is not an integer or out of range")?;
-    if ms < 0 {
-        return Err(Error::fixed("ERR timeout is negative"));
-    }
-    ms.checked_add(now_ms).map(|_| ms).ok_or(Error::fixed("ERR timeout is out of range"))
-}
-
 fn options<'a>(ctx: &Ctx<'a>, of_group: bool) -> Result<Options<'a>, Error> {
     let mut options = Options::default();
     let only_of_group = |word: &str| {
@@ -75,7 +69,9 @@ fn options<'a>(ctx: &Ctx<'a>, of_group: bool) -> Result<Options<'a>, Error> {
         let more = ctx.args.len() - at - 1;
         if more >= 1 && is(word, "block") {
             at += 1;
-            options.block_ms = Some(block_ms(&ctx.args[at], ctx.now_ms())?);
+            let ms = int_or(&ctx.args[at], "ERR timeout is not an integer or out of range")?;
+            deadline(ctx, ms)?;
+            options.block_ms = Some(ms);
         } else if more >= 1 && is(word, "count") {
             at += 1;
             options.count = int(&ctx.args[at])?.max(0) as usize;
@@ -179,7 +175,7 @@ fn read(ctx: &mut Ctx<'_>, options: &Options<'_>) -> Answer {
     }
     let mark = ctx.reply.mark();
     let mut served = 0;
-    for (key, after) in keys.iter().zip(afters) {
+    for (key, after) in keys.iter().zip(afters.iter().copied()) {
         if ctx.access.get(*key, Lookup::Read).is_none() {
             continue;
         }
@@ -197,11 +193,29 @@ fn read(ctx: &mut Ctx<'_>, options: &Options<'_>) -> Answer {
         }
         return DONE;
     }
-    // With `options.block_ms` the wait is to be returned here; `$` and `+` must then stand for the IDs in
-    // `afters`, as of now.
-    let _ = options.block_ms;
-    ctx.reply.null_array();
-    DONE
+    let Some(ms) = options.block_ms else {
+        ctx.reply.null_array();
+        return DONE;
+    };
+    wait(ctx, options, &afters, ms)
+}
+
+/// Waits for entries. The command that is run then has an ID in the place of `$`, as it is now.
+fn wait(ctx: &mut Ctx<'_>, options: &Options<'_>, afters: &[After], ms: i64) -> Answer {
+    let deadline_ms = deadline(ctx, ms)?;
+    let waits_for = if options.group.is_some() { WaitsFor::StreamOrNone } else { WaitsFor::Stream };
+    let mut answer = ctx.block(waits_for, deadline_ms, TimedOut::NullArray);
+    if let Ok(Step::Block(block)) = &mut answer {
+        let words = ctx.args.iter().take(options.streams + ctx.keys.len());
+        let texts = ctx.args.iter().skip(options.streams + ctx.keys.len());
+        let ids = texts.zip(afters).map(|(text, after)| match after {
+            After::Id(id) if is_byte(text, b'$') => id.with_text(<[u8]>::to_vec),
+            _ => text.to_vec(),
+        });
+        let ids: Vec<Vec<u8>> = ids.collect();
+        block.rewritten = Some(Queued::new(words.chain(ids.iter().map(Vec::as_slice))));
+    }
+    answer
 }
 
 fn limit(options: &Options<'_>) -> usize {

@@ -62,6 +62,32 @@ pub enum Refused {
 }
 
 impl Log {
+    /// A log that comes from elsewhere; `None` where its parts do not fit together.
+    pub fn from_nodes(
+        nodes: Vec<Node>,
+        len: u64,
+        last_id: Id,
+        max_deleted_id: Id,
+        entries_added: u64,
+    ) -> Option<Log> {
+        if !nodes.is_sorted_by(|a, b| a.id() < b.id()) {
+            return None;
+        }
+        let mut log =
+            Log { nodes: nodes.into(), len, first_id: Id::MIN, last_id, max_deleted_id, entries_added };
+        let (mut seen, mut first, mut last) = (0, None, None);
+        for entry in log.range(Id::MIN, Id::MAX) {
+            if last.is_some_and(|last| last >= entry.id) {
+                return None;
+            }
+            first = first.or(Some(entry.id));
+            last = Some(entry.id);
+            seen += 1;
+        }
+        log.first_id = first.unwrap_or(Id::MIN);
+        (seen == len && last.is_none_or(|last| last <= last_id)).then_some(log)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> u64 {
         self.len
@@ -118,6 +144,10 @@ impl Log {
                 node.shrink();
                 // What has filled one node will fill another.
                 let capacity = node.pack().byte_len().min(limits.bytes);
+                if self.nodes.len() == self.nodes.capacity() {
+                    // In small steps: a row that is doubled is half empty.
+                    self.nodes.reserve_exact((self.nodes.len() / 8).max(2));
+                }
                 self.nodes.push_back(Node::new(id, fields, capacity));
             }
             None => self.nodes.push_back(Node::new(id, fields, 0)),

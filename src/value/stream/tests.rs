@@ -66,11 +66,15 @@ fn agrees(log: &Log, model: &[(Id, Fields)]) {
         let rest = model.iter().filter(|(other, _)| other >= id).count();
         assert_eq!(log.range(*id, Id::MAX).count(), rest);
     }
-    for node in log.nodes() {
-        let bytes = node.pack().as_bytes().to_vec();
-        let read = Listpack::from_bytes(bytes).ok().and_then(|pack| Node::from_pack(node.id(), pack).ok());
-        assert!(read.is_some(), "its own bytes are a node");
-    }
+    let nodes = log.nodes().map(|node| {
+        let pack = Listpack::from_bytes(node.pack().as_bytes().to_vec()).expect("its own bytes are a pack");
+        Node::from_pack(node.id(), pack).expect("its own bytes are a node")
+    });
+    let read =
+        Log::from_nodes(nodes.collect(), log.len(), log.last_id, log.max_deleted_id, log.entries_added);
+    let read = read.expect("its own nodes are a log");
+    assert_eq!((read.len(), read.first_id()), (log.len(), log.first_id()));
+    assert!(read.range(Id::MIN, Id::MAX).map(texts).eq(model.iter().cloned()));
 }
 
 proptest! {

@@ -4,6 +4,8 @@
 //! nothing, `(a|b)` is one of its branches, and a word ending in `...` is repeated up to three times. Names and options get
 //! random case, and one command in eight is then broken: arguments dropped, doubled, swapped, replaced, added.
 
+use std::collections::VecDeque;
+
 use super::collections;
 use crate::support::Random;
 
@@ -74,7 +76,6 @@ const MAIN: &[(usize, &str)] = &[
     (8, "XREVRANGE $stream $bound $bound [COUNT $index]"),
     (10, "XDEL $stream $sid [$sid] [$sid]"),
     (6, "XTRIM $stream (MAXLEN|MINID) [=|~] $trim [LIMIT $index]"),
-    (2, "XSETID $stream $sid [ENTRIESADDED $int] [MAXDELETEDID $sid]"),
     (12, "XGROUP CREATE $stream $group ($|0|0|$sid) [MKSTREAM] [ENTRIESREAD $int]"),
     (4, "XGROUP SETID $stream $group ($|0|$bound) [ENTRIESREAD $int]"),
     (1, "XGROUP DESTROY $stream $group"),
@@ -86,6 +87,11 @@ const MAIN: &[(usize, &str)] = &[
     (8, "XREAD [COUNT $index] STREAMS $stream ($|0|$sid)"),
     (6, "XREAD [COUNT $index] STREAMS $stream $stream (0|$sid) (0|$sid)"),
     (10, "XACK $stream $group $sid [$sid] [$sid]"),
+    (
+        8,
+        "XCLAIM $stream $group $consumer 0 $sid [$sid] [$sid] [IDLE 5|TIME 5] [RETRYCOUNT $index] [FORCE] [JUSTID] [LASTID $sid]",
+    ),
+    (6, "XAUTOCLAIM $stream $group $consumer 0 $bound [COUNT $index] [JUSTID]"),
     (6, "XPENDING $stream $group"),
     (8, "XPENDING $stream $group [IDLE 0] $bound $bound $index [$consumer]"),
     (8, "XINFO STREAM $stream [FULL [COUNT $index]]"),
@@ -167,15 +173,10 @@ const MAIN: &[(usize, &str)] = &[
     (3, "$word [$key] [$val] [$val]"),
 ];
 
-/// What the main connection sends besides where the oracle is 7.2 or later: 7.0 makes no consumer that claims nothing.
-const CLAIMS: &[(usize, &str)] = &[
-    (
-        10,
-        "XCLAIM $stream $group $consumer 0 $sid [$sid] [$sid] [IDLE 5|TIME 5] [RETRYCOUNT $index] [FORCE] [JUSTID] [LASTID $sid]",
-    ),
-    (10, "XAUTOCLAIM $stream $group $consumer 0 $bound [COUNT $index] [JUSTID]"),
+/// What the main connection sends besides where the oracle is 7.4.
+const NEWER: &[(usize, &str)] = &[
+    (5, "XSETID $stream $sid [ENTRIESADDED $int] [MAXDELETEDID $sid]"),
     (5, "XREAD [COUNT $index] STREAMS $stream +"),
-    (5, "XPENDING $stream $group"),
     (5, "XINFO CONSUMERS $stream $group"),
     (5, "XINFO STREAM $stream FULL"),
 ];
@@ -325,11 +326,13 @@ pub struct Generator {
     pub random: Random,
     /// The milliseconds of the last ID that was made up for an entry of a stream.
     pub clock: u64,
+    /// Steps that must follow the last one.
+    pub next: VecDeque<Step>,
 }
 
 impl Generator {
     pub fn new(seed: u64) -> Generator {
-        Generator { random: Random::new(seed), clock: 1 }
+        Generator { random: Random::new(seed), clock: 1, next: VecDeque::new() }
     }
 
     /// A step, or a few that belong together, mostly of the commands of collections.
@@ -342,13 +345,25 @@ impl Generator {
     }
 
     pub fn step(&mut self) -> Step {
+        if let Some(step) = self.next.pop_front() {
+            return step;
+        }
+        let step = self.any_step();
+        if let Step::Main(request) = &step {
+            self.next = consumers_of(request).map(Step::Main).collect();
+        }
+        self.next.push_back(step);
+        self.step()
+    }
+
+    fn any_step(&mut self) -> Step {
         match self.random.below(100) {
             0..=1 => Step::Listener(self.request(LISTENER)),
             2..=3 => {
                 let length = 1 + self.random.below(8);
                 Step::Session((0..length).map(|_| self.request(SESSION)).collect())
             }
-            4..=5 if std::env::var_os("STRATA_TEST_ORACLE").is_some() => Step::Main(self.request(CLAIMS)),
+            4..=5 if std::env::var_os("STRATA_TEST_ORACLE").is_some() => Step::Main(self.request(NEWER)),
             _ => Step::Main(self.request(MAIN)),
         }
     }
@@ -565,6 +580,26 @@ fn split_branches(text: &str) -> Vec<&str> {
     }
     branches.push(&text[start..]);
     branches
+}
+
+/// What makes the consumers that a request is for: 7.0 makes none for one who gets nothing, 7.4 does.
+fn consumers_of(request: &Request) -> impl Iterator<Item = Request> + '_ {
+    let word = |text: &[u8]| request.iter().position(|word| word.eq_ignore_ascii_case(text));
+    let (names, keys) = match request[0].to_ascii_uppercase().as_slice() {
+        b"XCLAIM" | b"XAUTOCLAIM" => (2, 1..2),
+        b"XREADGROUP" => {
+            let group = word(b"GROUP").unwrap_or(request.len());
+            let first =
+                request.iter().rposition(|word| word.eq_ignore_ascii_case(b"STREAMS")).map_or(0, |at| at + 1);
+            (group + 1, first..(first + request.len()) / 2)
+        }
+        _ => (request.len(), 0..0),
+    };
+    let names = request.get(names..names + 2).unwrap_or_default();
+    let keys = keys.filter(move |_| names.len() == 2);
+    keys.filter_map(|at| request.get(at)).map(move |key| {
+        [b"XGROUP".as_slice(), b"CREATECONSUMER", key, &names[0], &names[1]].map(<[u8]>::to_vec).to_vec()
+    })
 }
 
 /// Whether one of the servers is another Redis than the oracle's 7.0.
