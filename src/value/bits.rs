@@ -28,10 +28,6 @@ fn native_word(word: &[u8]) -> u64 {
     u64::from_ne_bytes(word.try_into().unwrap_or_default())
 }
 
-fn word_of(word: &[u8]) -> u64 {
-    word.iter().fold(0, |all, byte| all << 8 | u64::from(*byte))
-}
-
 /// The bits that are set from `first` to `last`, both within the bytes.
 pub fn count_between(bytes: &[u8], first: usize, last: usize) -> u64 {
     let range = &bytes[first / 8..=last / 8];

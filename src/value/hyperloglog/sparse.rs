@@ -16,6 +16,17 @@ const SHORT_RUN_MAX: usize = 64;
 /// All registers are zero.
 pub(super) const EMPTY: [u8; 2] = [0x7F, 0xFF];
 
+/// The length, less one, of the run that a byte alone tells of.
+static SHORT_LENS: [u8; 256] = {
+    let mut lens = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        lens[byte] = if byte >= 0x80 { byte as u8 & 3 } else { byte as u8 & 0x3F };
+        byte += 1;
+    }
+    lens
+};
+
 /// Equal registers in a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Run {
@@ -51,7 +62,7 @@ fn eight_runs(code: &[u8]) -> Option<usize> {
     }
     // The length, less one, is in two bits where the highest bit is set, else in six.
     let is_value = high * 0xFF;
-    let lens = word & (is_value & EACH * 0x03 | !is_value & EACH * 0x3F);
+    let lens = word & ((is_value & (EACH * 0x03)) | (!is_value & (EACH * 0x3F)));
     const PAIRS: u64 = 0x00FF_00FF_00FF_00FF;
     let sums = (lens & PAIRS) + (lens >> 8 & PAIRS);
     Some((sums.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize + 8)
@@ -127,6 +138,17 @@ pub(super) fn raise(
             && first + registers <= register
         {
             (at, before, first) = (at + 8, at + 7, first + registers);
+        }
+        if let Some(two) = text.get(at..at + 2) {
+            // As `run_at`, without a branch that nobody could foresee.
+            let is_wide = usize::from(two[0] >> 6 == 1);
+            let wide_mask = is_wide.wrapping_neg();
+            let wide = usize::from(two[0] & 0x3F) << 8 | usize::from(two[1]);
+            let len = (wide & wide_mask | usize::from(SHORT_LENS[usize::from(two[0])]) & !wide_mask) + 1;
+            if first + len <= register {
+                (at, before, first) = (at + 1 + is_wide, at, first + len);
+                continue;
+            }
         }
         if at >= text.len() {
             return Err(Corrupted);
