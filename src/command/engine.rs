@@ -8,7 +8,7 @@
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
 
-use super::blocking::{BlockedClient, BlockedWait};
+use super::blocking::{BlockedClient, BlockedWait, Released};
 use super::key::type_name;
 use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
@@ -25,6 +25,7 @@ use crate::metrics::{Sample, WorkerMetrics};
 use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
 use smallvec::SmallVec;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use tokio::sync::oneshot;
@@ -467,6 +468,9 @@ impl Engine {
             .collect();
         let mut keys: Vec<Key<'_>> = steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
         keys.extend(&watched);
+        // Each CONFIG SET counts for what comes after it.
+        let changes = if steps.iter().any(|step| step.row.has(Flag::Admin)) { steps.len() } else { 0 };
+        let fresh: Vec<OnceCell<Arc<Settings>>> = (0..changes).map(|_| OnceCell::new()).collect();
         let touch = !state.no_touch;
         let mut access = space.prepare_with(&mut self.scratch, &keys, &whole, self.now_ms, touch);
         for key in &watched {
@@ -507,11 +511,14 @@ impl Engine {
                 may_block: false,
             };
             ctx.reply.array(steps.len());
-            for step in &steps {
+            for (index, step) in steps.iter().enumerate() {
                 (ctx.row, ctx.args, ctx.keys) = (step.row, step.args, &step.keys);
                 let mark = ctx.reply.output().mark();
                 let answer = (step.row.handler)(&mut ctx);
                 notes.push((answer.is_err(), clock::ticks()));
+                if step.row.has(Flag::Admin) {
+                    ctx.settings = fresh[index].get_or_init(|| Arc::clone(&services.config.settings()));
+                }
                 match answer {
                     Ok(Step::Wait(wait)) => last = Ok(Step::Wait(wait)),
                     Ok(_) => {}
@@ -524,6 +531,9 @@ impl Engine {
             }
             ctx.access.settle();
         }
+        if changes > 0 {
+            self.refresh_settings();
+        }
         for (step, (failed, ticks)) in steps.iter().zip(notes) {
             self.account_until(client, step.id, step.row, step.args, failed, 0, state, ticks);
         }
@@ -535,19 +545,30 @@ impl Engine {
         while let Some((database, key)) = self.scratch.take_ready() {
             let services = Arc::clone(&self.services);
             let space = &services.keyspace;
+            let mut there = self.type_of(space, database, &key);
             for id in space.waiting().clients(database, &key) {
-                let Some(blocked) = services.blocked.get(id).filter(|blocked| blocked.claim()) else {
+                let Some(blocked) = services.blocked.get(id) else { continue };
+                if !blocked.block.waits_for.allows(there) || !blocked.claim() {
                     continue;
-                };
-                let name = space.key(database, &key);
-                let mut access = space.prepare(&mut self.scratch, &[name], self.now_ms, false);
-                let type_name = access.get(name, Lookup::Silent).map(|entry| type_name(&entry));
-                access.settle();
-                if !blocked.block.waits_for.allows(type_name) || !self.serve(&services, &blocked) {
-                    blocked.release();
                 }
+                while !self.serve(&services, &blocked) {
+                    // Another worker may have had an element for it meanwhile, and have left it to this one.
+                    if services.blocked.release(&services, &blocked) != Released::LookAgain {
+                        break;
+                    }
+                }
+                there = self.type_of(space, database, &key);
             }
         }
+    }
+
+    /// The type of what a key holds.
+    fn type_of(&mut self, space: &Keyspace, database: usize, key: &[u8]) -> Option<&'static str> {
+        let key = space.key(database, key);
+        let mut access = space.prepare(&mut self.scratch, &[key], self.now_ms, false);
+        let there = access.get(key, Lookup::Silent).map(|entry| type_name(&entry));
+        access.settle();
+        there
     }
 
     /// Runs the command of a client that waits; answers whether that ended its wait.

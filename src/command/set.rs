@@ -29,6 +29,8 @@ fn sadd(ctx: &mut Ctx<'_>) -> Answer {
     let set = ctx.access.write_or_create::<Set>(key)?;
     if set.is_empty() {
         *set = Set::for_members(&args[2], args.len() - 2, &limits);
+    } else {
+        set.expect_members(args.len() - 2, &limits);
     }
     let added = args.from(2).iter().filter(|member| set.add(member, &limits)).count();
     if added > 0 {

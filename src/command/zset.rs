@@ -111,6 +111,8 @@ pub(super) fn add_members(
         let zset = ctx.access.write_or_create::<Zset>(key)?;
         if zset.is_empty() {
             *zset = Zset::for_members(members.len(), members[0].1.len(), &limits);
+        } else {
+            zset.expect_members(members.len(), &limits);
         }
         for (given, member) in members {
             let new =

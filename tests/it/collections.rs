@@ -154,3 +154,19 @@ fn limits_in_bytes_take_units() {
     let refused = client.run("CONFIG SET set-max-listpack-value 1k").text();
     assert!(refused.ends_with("argument couldn't be parsed into an integer"), "{refused}");
 }
+
+/// A command that adds more members than a compact form may have unpacks the value first, even if it has them all already.
+#[test]
+fn many_arguments_unpack_a_set_that_has_them() {
+    let server = Server::start(&["--set-max-intset-entries", "2", "--zset-max-listpack-entries", "2"]);
+    if strata_only("7.0 does not") {
+        return;
+    }
+    let mut client = server.client();
+    client.expect("SADD s 1", ":1");
+    client.expect("SADD s 1 1 1", ":0");
+    client.expect("OBJECT ENCODING s", "$9 hashtable");
+    client.expect("ZADD z 1 a", ":1");
+    client.expect("ZADD z 1 a 1 a 1 a", ":0");
+    client.expect("OBJECT ENCODING z", "$8 skiplist");
+}

@@ -119,6 +119,13 @@ impl Zset {
         }
     }
 
+    /// Goes over to the ordered form where `len` more members are too many for a pack, known or not.
+    pub fn expect_members(&mut self, len: usize, limits: &PackLimits) {
+        if matches!(self, Zset::Packed(_)) && len > limits.entries {
+            self.become_ordered();
+        }
+    }
+
     /// The name that Redis has for the form.
     pub fn encoding(&self) -> &'static str {
         match self {

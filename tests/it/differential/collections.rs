@@ -382,7 +382,13 @@ pub fn is_harmless(name: &[u8], request: &Request) -> Option<bool> {
         b"SSCAN" | b"ZSCAN" | b"HSCAN" if !newer_oracle() => {
             !has(b"NOVALUES") && !at(2).is_empty() && !at(2).starts_with(b"-") && !at(2).starts_with(b" ")
         }
-        b"COMMAND" => newer_oracle() || request.len() != 3,
+        // Where the number of keys is none, Redis asks the command's own rules, which read it by C's `atoi`.
+        b"COMMAND" => {
+            let is_odd = |word: &Vec<u8>| {
+                matches!(word.first(), Some(b'0'..=b'9' | b'-' | b'+' | b' ')) && word.len() > 1
+            };
+            (newer_oracle() || request.len() != 3) && !request.iter().any(is_odd)
+        }
         b"LSET" => !newer_oracle() || at(2).len() < 11,
         _ if name.starts_with(b"Z") && newer_oracle() && has(b"LIMIT") => {
             let limit = request.iter().position(|word| word.eq_ignore_ascii_case(b"LIMIT"));

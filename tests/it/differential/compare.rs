@@ -40,6 +40,10 @@ const NORMALISERS: &[(&str, Same)] = &[
     ("PTTL", near),
     ("EXPIRETIME", near),
     ("PEXPIRETIME", near),
+    ("HTTL", all_near),
+    ("HPTTL", all_near),
+    ("HEXPIRETIME", all_near),
+    ("HPEXPIRETIME", all_near),
     ("TIME", same_kind),
     ("OBJECT IDLETIME", same_kind),
     ("OBJECT FREQ", same_kind),
@@ -327,6 +331,20 @@ fn near(request: &Request, a: &Value, b: &Value) -> bool {
     let slack = if request[0].to_ascii_uppercase().starts_with(b"P") { 20_000 } else { 20 };
     let (a, b) = (a.integer(), b.integer());
     a == b || (a >= 0 && b >= 0 && (a - b).abs() <= slack)
+}
+
+/// The same for each of several fields.
+fn all_near(_: &Request, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            let both_near = |(a, b): (&Value, &Value)| {
+                let (a, b) = (a.integer(), b.integer());
+                a == b || (a >= 0 && b >= 0 && (a - b).abs() <= 20_000)
+            };
+            a.len() == b.len() && a.iter().zip(b).all(both_near)
+        }
+        _ => a == b,
+    }
 }
 
 /// The same but for how long ago each was delivered.
