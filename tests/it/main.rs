@@ -6,6 +6,7 @@
 mod support;
 
 mod bitmaps;
+mod blocking;
 mod client;
 mod collections;
 mod config;

@@ -337,7 +337,12 @@ pub fn main_steps(generator: &mut Generator) -> Vec<Step> {
     if request[0].to_ascii_uppercase().starts_with(b"SORT") {
         steps.push(Step::Main([&b"ZADD"[..], b"zs:none", b"XX", b"1.5", b"a"].map(<[u8]>::to_vec).to_vec()));
     }
+    // A quicklist goes on with the limit that it was made with.
+    let remakes_lists = request.iter().any(|word| word.starts_with(b"list-max"));
     steps.push(Step::Main(request));
+    if remakes_lists {
+        steps.push(Step::Main(vec![b"FLUSHALL".to_vec()]));
+    }
     steps
 }
 
