@@ -16,6 +16,7 @@ mod eviction;
 mod expire;
 mod hyperloglogs;
 mod keys;
+mod large_values;
 mod limits;
 mod notifications;
 mod protocol;

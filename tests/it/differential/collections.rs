@@ -394,7 +394,7 @@ pub fn is_harmless(name: &[u8], request: &Request) -> Option<bool> {
             };
             (newer_oracle() || request.len() != 3) && !request.iter().any(is_odd)
         }
-        b"LSET" => !newer_oracle() || at(2).len() < 11,
+        b"LSET" => !newer_oracle() || at(2).len() < 10,
         _ if name.starts_with(b"Z") && newer_oracle() && has(b"LIMIT") => {
             let limit = request.iter().position(|word| word.eq_ignore_ascii_case(b"LIMIT"));
             limit.is_none_or(|limit| !at(limit + 1).starts_with(b"-"))
