@@ -19,7 +19,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("hash", "Hashes"),
     ("list", "Lists"),
     ("set", "Sets"),
-    ("sorted_set", "Sorted sets"),
+    ("sorted-set", "Sorted sets"),
     ("geo", "Geo"),
     ("stream", "Streams"),
     ("generic", "Keys"),

@@ -174,8 +174,7 @@ fn spop(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     }
     for _ in 0..wanted {
-        let Some(member) = set.random(|| random.next()) else { break };
-        set.remove(&member);
+        let Some(member) = set.take_random(|| random.next()) else { break };
         ctx.reply.bulk(&member);
     }
     if wanted > 0 {

@@ -91,13 +91,13 @@ impl Scratch {
 pub struct RandomSource(u64);
 
 impl RandomSource {
-    /// The next number.
+    /// The next number, of 64 bits.
     #[expect(clippy::should_implement_trait, reason = "it never ends, and is no iterator")]
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
     /// Another one.

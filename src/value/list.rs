@@ -10,6 +10,8 @@ pub struct ChunkLimit {
     len: usize,
 }
 
+/// The most bytes of a pack among others.
+const CHUNK_BYTES: usize = 2048;
 /// A limit by number of elements has this bound besides.
 const SAFE_BYTES: usize = 8192;
 
@@ -20,6 +22,11 @@ impl ChunkLimit {
             Ok(len) => ChunkLimit { bytes: SAFE_BYTES, len: len.max(1) },
             Err(_) => ChunkLimit { bytes: 2048 << parameter.unsigned_abs().clamp(1, 5), len: usize::MAX },
         }
+    }
+
+    /// The limit of one of many packs: what is moved when an element goes at the front must be short.
+    fn of_chunk(self) -> ChunkLimit {
+        ChunkLimit { bytes: self.bytes.min(CHUNK_BYTES), ..self }
     }
 
     fn allows(&self, bytes: usize, len: usize) -> bool {
@@ -91,6 +98,7 @@ impl Chunks {
     }
 
     fn push(&mut self, end: End, element: &[u8], limit: ChunkLimit) {
+        let limit = limit.of_chunk();
         self.len += 1;
         let chunk = match end {
             End::Front => self.packs.front_mut(),
@@ -103,6 +111,10 @@ impl Chunks {
             (Some(full), _) => full.shrink(),
             (None, _) => {}
         }
+        if self.packs.len() == self.packs.capacity() {
+            // In small steps: a row that is doubled is half empty.
+            self.packs.reserve_exact((self.packs.len() / 8).max(2));
+        }
         fresh.push_back(element);
         match end {
             End::Front => self.packs.push_front(fresh),
@@ -112,6 +124,7 @@ impl Chunks {
 
     /// Inserts before the place `within` of a chunk; `within` may be its length.
     fn insert(&mut self, number: usize, within: usize, element: &[u8], limit: ChunkLimit) {
+        let limit = limit.of_chunk();
         self.len += 1;
         let chunk = &mut self.packs[number];
         if !limit.has_room(chunk, element) && chunk.len() > 1 && within > 0 && within < chunk.len() {
@@ -191,10 +204,14 @@ impl List {
     /// Goes back to one pack where the list has become small.
     pub fn shrink(&mut self, limit: ChunkLimit) {
         if let List::Chunks(chunks) = self
-            && chunks.packs.len() <= 1
-            && chunks.packs.front().is_none_or(|pack| limit.half().allows(pack.byte_len(), pack.len()))
+            && chunks.packs.len() <= limit.half().bytes.div_ceil(CHUNK_BYTES) + 1
+            && limit.half().allows(chunks.packs.iter().map(Listpack::byte_len).sum(), chunks.len)
         {
-            *self = List::Packed(chunks.packs.pop_front().unwrap_or_default());
+            let mut one = chunks.packs.pop_front().unwrap_or_default();
+            for pack in &chunks.packs {
+                pack.iter().for_each(|element| element.with(|text| one.push_back(text)));
+            }
+            *self = List::Packed(one);
         }
     }
 

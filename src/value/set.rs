@@ -175,6 +175,16 @@ impl Set {
         })
     }
 
+    /// Takes some member out, each as likely as the others; `None` of an empty set.
+    pub fn take_random(&mut self, random: impl FnMut() -> u64) -> Option<Vec<u8>> {
+        if let Set::Table(table) = self {
+            return (!table.is_empty()).then(|| table.take_random(random).key().to_vec());
+        }
+        let member = self.random(random)?;
+        self.remove(&member);
+        Some(member)
+    }
+
     /// Shows `visit` some members from `cursor` on, as [`Table::scan`]; compact sets are shown whole.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> u64 {
         if let Set::Table(table) = self {
@@ -228,7 +238,14 @@ mod tests {
             let mut all = BTreeSet::new();
             set.for_each(|member| { all.insert(member.to_vec()); });
             prop_assert_eq!(&all, &model);
-            let random = set.random(|| 12_345);
+            let mut state = 1_u64;
+            let mut random = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state >> 11
+            };
+            let taken = set.clone().take_random(&mut random);
+            prop_assert!(taken.map_or(model.is_empty(), |member| model.contains(&member)));
+            let random = set.random(random);
             prop_assert!(random.map_or(model.is_empty(), |member| model.contains(&member)));
         }
     }

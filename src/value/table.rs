@@ -1,21 +1,24 @@
-//! The hash table of large sets, hashes and sorted sets: many small tables behind a directory.
+//! The hash table of large sets, hashes and sorted sets: many small tables.
 //!
 //! One big table would have to be moved whole when it grows, a second or so for ten million members.
-//! Here (extendible hashing, Fagin et al. 1979) a table that is full is split in two by the next bit of
-//! the hash; only the directory of four bytes each is ever doubled. The directory is in the order of
-//! the hash, so a scan's cursor is a position in hash order and survives every growth.
+//! Here (linear hashing, Litwin 1980) the members are spread over segments by the low bits of their hash;
+//! there is always one more segment when the last ones have filled up, to which one of the old ones, in
+//! turn, gives half of its members. Nothing but the row of segments itself, 32 bytes each, is ever moved.
+//!
+//! A scan goes in the order of the hash with its bits reversed: what a segment holds is one stretch of that
+//! order however often segments are split or joined, so a cursor survives both.
 
 use super::blob::Blob;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 
-/// A table is split when it holds so many: what 128 buckets have room for.
-const SEGMENT_LEN_MAX: usize = 112;
-/// How many bits of the hash a position in the scan's order has.
-const POSITION_BITS: u32 = 32;
-/// Hashes that agree in so many bits are not worth telling apart.
-const DEPTH_MAX: u32 = 28;
+/// Members per segment, on average: segments have 24 to 96, which 64 or 128 buckets have room for.
+const SEGMENT_LEN: usize = 48;
+/// From how much less on segments are joined.
+const SEGMENT_LEN_MIN: usize = SEGMENT_LEN / 4;
+/// How many bits of the hash name a segment and a place in a scan.
+const PLACE_BITS: u32 = 32;
 
 /// One key for the process, so that nobody can choose colliding members.
 static HASHER: LazyLock<ahash::RandomState> = LazyLock::new(ahash::RandomState::new);
@@ -26,38 +29,24 @@ fn hash(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The directory goes by bits that the tables themselves do not use.
-fn position(hash: u64) -> u32 {
+/// Which bits name the segment: others than those that the segments themselves use.
+fn place(hash: u64) -> u32 {
     (hash >> 24) as u32
-}
-
-#[derive(Clone)]
-struct Segment {
-    /// How many leading bits of the position all members share, and what these are.
-    depth: u32,
-    prefix: u32,
-    members: HashTable<Blob>,
-}
-
-impl Default for Segment {
-    fn default() -> Segment {
-        Segment { depth: 0, prefix: 0, members: HashTable::new() }
-    }
 }
 
 /// A set of blobs with different keys.
 #[derive(Clone)]
 pub struct Table {
-    segments: Vec<Segment>,
-    /// For each value of the first `depth` bits of a position the number of its segment.
-    directory: Vec<u32>,
-    depth: u32,
+    /// Never empty.
+    segments: Vec<HashTable<Blob>>,
     len: usize,
+    /// The most buckets that a segment ever had.
+    buckets_max: usize,
 }
 
 impl Default for Table {
     fn default() -> Table {
-        Table { segments: vec![Segment::default()], directory: vec![0], depth: 0, len: 0 }
+        Table { segments: vec![HashTable::new()], len: 0, buckets_max: 1 }
     }
 }
 
@@ -72,153 +61,147 @@ impl Table {
         self.len == 0
     }
 
-    fn segment_index(&self, position: u32) -> usize {
-        let index = if self.depth == 0 { 0 } else { position >> (POSITION_BITS - self.depth) };
-        self.directory[index as usize] as usize
+    /// The segment of a place, and how many low bits of the place name it.
+    #[inline]
+    fn segment_of(&self, place: u32) -> (usize, u32) {
+        let bits = usize::BITS - (self.segments.len() - 1).leading_zeros();
+        let index = place as usize & ((1 << bits) - 1);
+        if index < self.segments.len() {
+            // The halves of a split have all bits; so has everybody when the number is a power of two.
+            let is_split = (index | 1 << bits.saturating_sub(1)) < self.segments.len();
+            return (index, if is_split || bits == 0 { bits } else { bits - 1 });
+        }
+        (index & ((1 << (bits - 1)) - 1), bits - 1)
     }
 
     /// The member of this key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&Blob> {
         let hash = hash(key);
-        let segment = &self.segments[self.segment_index(position(hash))];
-        segment.members.find(hash, |blob| blob.key() == key)
+        self.segments[self.segment_of(place(hash)).0].find(hash, |blob| blob.key() == key)
     }
 
     /// The member of this key, to edit; its key must stay.
     #[inline]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut Blob> {
         let hash = hash(key);
-        let index = self.segment_index(position(hash));
-        self.segments[index].members.find_mut(hash, |blob| blob.key() == key)
+        let (index, _) = self.segment_of(place(hash));
+        self.segments[index].find_mut(hash, |blob| blob.key() == key)
     }
 
     /// Adds a member whose key is not there yet.
     pub fn insert_new(&mut self, blob: Blob) {
         let hash = hash(blob.key());
-        let mut index = self.segment_index(position(hash));
-        while self.segments[index].members.len() >= SEGMENT_LEN_MAX && self.segments[index].depth < DEPTH_MAX
-        {
-            self.split(index);
-            index = self.segment_index(position(hash));
-        }
-        self.segments[index].members.insert_unique(hash, blob, |blob| self::hash(blob.key()));
         self.len += 1;
+        if self.len > self.segments.len() * SEGMENT_LEN {
+            self.split();
+        }
+        let (index, _) = self.segment_of(place(hash));
+        let segment = &mut self.segments[index];
+        segment.insert_unique(hash, blob, |blob| self::hash(blob.key()));
+        self.buckets_max = self.buckets_max.max(segment.num_buckets());
     }
 
-    /// Splits a segment by the next bit.
-    fn split(&mut self, index: usize) {
-        let depth = self.segments[index].depth + 1;
-        if depth > self.depth {
-            self.directory = self.directory.iter().flat_map(|number| [*number, *number]).collect();
-            self.depth = depth;
+    /// Adds a segment, and gives it half of the members of one.
+    fn split(&mut self) {
+        let new = self.segments.len();
+        let bit = 1 << new.ilog2();
+        let old = &mut self.segments[new ^ bit];
+        let moved: Vec<Blob> = old.extract_if(|blob| place(hash(blob.key())) as usize & bit != 0).collect();
+        let mut segment = HashTable::with_capacity(moved.len());
+        for blob in moved {
+            segment.insert_unique(hash(blob.key()), blob, |blob| hash(blob.key()));
         }
-        let bit = 1_u32 << (POSITION_BITS - depth);
-        let members = &mut self.segments[index].members;
-        let upper: Vec<Blob> =
-            members.extract_if(|blob| self::position(hash(blob.key())) & bit != 0).collect();
-        let mut other = HashTable::with_capacity(upper.len());
-        for blob in upper {
-            other.insert_unique(hash(blob.key()), blob, |blob| hash(blob.key()));
-        }
-        members.shrink_to_fit(|blob| hash(blob.key()));
-        self.segments[index].depth = depth;
-        let prefix = self.segments[index].prefix | bit;
-        self.segments.push(Segment { depth, prefix, members: other });
-        self.list(self.segments.len() - 1);
-    }
-
-    /// Enters a segment in the directory, for every position that begins as it does.
-    fn list(&mut self, index: usize) {
-        let Segment { depth, prefix, .. } = self.segments[index];
-        let width = self.depth - depth;
-        let first = if depth == 0 { 0 } else { (prefix >> (POSITION_BITS - depth)) as usize };
-        self.directory[first << width..(first + 1) << width].fill(index as u32);
+        old.shrink_to_fit(|blob| hash(blob.key()));
+        self.segments.push(segment);
     }
 
     /// Takes a member out.
     pub fn remove(&mut self, key: &[u8]) -> Option<Blob> {
         let hash = hash(key);
-        let index = self.segment_index(position(hash));
-        let members = &mut self.segments[index].members;
-        let found = members.find_entry(hash, |blob| blob.key() == key).ok()?;
+        let (index, _) = self.segment_of(place(hash));
+        let found = self.segments[index].find_entry(hash, |blob| blob.key() == key).ok()?;
         let (blob, _) = found.remove();
-        self.len -= 1;
-        if members.capacity() > 16 && members.len() * 4 < members.capacity() {
-            members.shrink_to(members.len() * 2, |blob| self::hash(blob.key()));
-        }
-        if self.segments[index].depth > 0 && self.segments[index].members.len() < SEGMENT_LEN_MAX / 8 {
-            self.merge(index);
-        }
+        self.removed(index);
         Some(blob)
     }
 
-    /// Joins a segment with the other half of what was once split, if both are nearly empty.
-    fn merge(&mut self, index: usize) {
-        let Segment { depth, prefix, .. } = self.segments[index];
-        let bit = 1_u32 << (POSITION_BITS - depth);
-        let other = self.segment_index(prefix ^ bit);
-        let both = [&self.segments[index], &self.segments[other]].map(|segment| segment.members.len());
-        if self.segments[other].depth != depth || both[0] + both[1] > SEGMENT_LEN_MAX / 4 {
-            return;
+    /// Makes less room after a member of a segment has gone.
+    fn removed(&mut self, index: usize) {
+        self.len -= 1;
+        let segment = &mut self.segments[index];
+        if segment.capacity() > 16 && segment.len() * 4 < segment.capacity() {
+            segment.shrink_to(segment.len() * 2, |blob| hash(blob.key()));
         }
-        let (kept, gone) = (index.min(other), index.max(other));
-        let removed = self.segments.swap_remove(gone);
-        let kept_segment = &mut self.segments[kept];
-        for blob in removed.members {
-            kept_segment.members.insert_unique(hash(blob.key()), blob, |blob| hash(blob.key()));
-        }
-        (kept_segment.depth, kept_segment.prefix) = (depth - 1, prefix & !bit);
-        if self.segments.len() == 1 {
-            (self.directory, self.depth) = (vec![0], 0);
-        }
-        self.list(kept);
-        if gone < self.segments.len() {
-            self.list(gone);
+        if self.segments.len() > 1
+            && self.len < self.segments.len() * SEGMENT_LEN_MIN
+            && let Some(last) = self.segments.pop()
+        {
+            let gone = self.segments.len();
+            let joined = &mut self.segments[gone ^ 1 << gone.ilog2()];
+            for blob in last {
+                joined.insert_unique(hash(blob.key()), blob, |blob| hash(blob.key()));
+            }
+            self.buckets_max = self.buckets_max.max(joined.num_buckets());
+            if self.segments.capacity() > 4 * gone {
+                self.segments.shrink_to(2 * gone);
+            }
         }
     }
 
     /// All members, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Blob> {
-        self.segments.iter().flat_map(|segment| segment.members.iter())
+        self.segments.iter().flat_map(|segment| segment.iter())
+    }
+
+    /// Where some member is, each as likely as the others.
+    fn random_place(&self, mut random: impl FnMut() -> u64) -> (usize, usize) {
+        assert!(!self.is_empty(), "somebody checked that there are members");
+        loop {
+            let number = random();
+            let segment = (number >> 32) as usize % self.segments.len();
+            let bucket = number as u32 as usize % self.buckets_max;
+            // Larger segments have more buckets to be hit; taken ones count alike.
+            if bucket < self.segments[segment].num_buckets()
+                && self.segments[segment].get_bucket(bucket).is_some()
+            {
+                return (segment, bucket);
+            }
+        }
     }
 
     /// Some member, each as likely as the others. `random` gives random numbers.
     ///
     /// # Panics
     /// When there is none.
-    pub fn random(&self, mut random: impl FnMut() -> u64) -> &Blob {
-        assert!(!self.is_empty(), "somebody checked that there are members");
-        loop {
-            let slot = random() as usize % self.directory.len();
-            let segment = &self.segments[self.directory[slot] as usize];
-            // A segment of lesser depth has more places in the directory: even that out.
-            let shift = self.depth - segment.depth;
-            if shift > 0 && random() & ((1 << shift) - 1) != 0 {
-                continue;
-            }
-            // Then a place among as many as the fullest segment may have: taken ones count alike.
-            let bound = if self.segments.len() == 1 { segment.members.len() } else { SEGMENT_LEN_MAX };
-            let place = random() as usize % bound.max(segment.members.len());
-            if let Some(blob) = segment.members.iter().nth(place) {
-                return blob;
-            }
-        }
+    pub fn random(&self, random: impl FnMut() -> u64) -> &Blob {
+        let (segment, bucket) = self.random_place(random);
+        self.segments[segment].get_bucket(bucket).expect("a member was found there")
+    }
+
+    /// Takes some member out, each as likely as the others.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn take_random(&mut self, random: impl FnMut() -> u64) -> Blob {
+        let (segment, bucket) = self.random_place(random);
+        let found = self.segments[segment].get_bucket_entry(bucket).ok();
+        let (blob, _) = found.expect("a member was found there").remove();
+        self.removed(segment);
+        blob
     }
 
     /// Shows `visit` at least `count` members from `cursor` on, where there are so many, and returns the
     /// next cursor; 0 when it is through. A member that is there throughout a scan is shown.
     pub fn scan<'t>(&'t self, cursor: u64, count: usize, mut visit: impl FnMut(&'t Blob)) -> u64 {
+        // Cursors and positions are places with their bits reversed.
         let mut from = u32::try_from(cursor).unwrap_or(u32::MAX);
+        let position = |blob: &Blob| place(hash(blob.key())).reverse_bits();
         let mut seen = 0;
         loop {
-            let segment = &self.segments[self.segment_index(from)];
-            let mut members: Vec<(u32, &Blob)> = segment
-                .members
-                .iter()
-                .map(|blob| (position(hash(blob.key())), blob))
-                .filter(|(at, _)| *at >= from)
-                .collect();
+            let (index, bits) = self.segment_of(from.reverse_bits());
+            let members = self.segments[index].iter().map(|blob| (position(blob), blob));
+            let mut members: Vec<(u32, &Blob)> = members.filter(|(at, _)| *at >= from).collect();
             members.sort_unstable_by_key(|(at, _)| *at);
             let mut last = None;
             for (at, blob) in members {
@@ -230,9 +213,10 @@ impl Table {
                 seen += 1;
                 visit(blob);
             }
-            let width = POSITION_BITS - segment.depth;
+            // The segment's stretch ends where the bits that name it, reversed, go one up.
+            let width = PLACE_BITS - bits;
             let next = (u64::from(from) >> width) + 1;
-            if segment.depth == 0 || next >> segment.depth != 0 {
+            if next >> bits != 0 {
                 return 0;
             }
             from = (next << width) as u32;
@@ -246,8 +230,8 @@ impl Table {
     pub fn memory_bytes(&self, samples: usize) -> usize {
         let sampled: usize = self.iter().take(samples).map(Blob::bytes).sum();
         let members = sampled * self.len / samples.min(self.len).max(1);
-        let buckets: usize = self.segments.iter().map(|segment| segment.members.capacity() * 8 / 7 * 9).sum();
-        members + buckets + self.segments.capacity() * size_of::<Segment>() + self.directory.capacity() * 4
+        let buckets: usize = self.segments.iter().map(|segment| segment.num_buckets() * 9 + 16).sum();
+        members + buckets + self.segments.capacity() * size_of::<HashTable<Blob>>()
     }
 }
 
@@ -256,7 +240,7 @@ impl IntoIterator for Table {
     type IntoIter = Box<dyn Iterator<Item = Blob>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Box::new(self.segments.into_iter().flat_map(|segment| segment.members))
+        Box::new(self.segments.into_iter().flatten())
     }
 }
 
@@ -321,7 +305,7 @@ mod tests {
         let mut state = 7_u64;
         let mut random = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            state >> 33
+            state ^ state >> 29
         };
         let mut counts = BTreeMap::new();
         for _ in 0..100_000 {

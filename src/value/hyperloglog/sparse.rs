@@ -39,6 +39,24 @@ fn run_at(code: &[u8]) -> Run {
     }
 }
 
+/// How many registers the next eight runs have, if there are so many and each takes one byte. Adding them
+/// up at once is what makes long texts fast to search.
+#[inline]
+fn eight_runs(code: &[u8]) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(*code.first_chunk()?);
+    let high = word >> 7 & EACH;
+    if (word >> 6 & EACH) & !high != 0 {
+        return None;
+    }
+    // The length, less one, is in two bits where the highest bit is set, else in six.
+    let is_value = high * 0xFF;
+    let lens = word & (is_value & (EACH * 0x03) | !is_value & (EACH * 0x3F));
+    const PAIRS: u64 = 0x00FF_00FF_00FF_00FF;
+    let sums = (lens & PAIRS) + (lens >> 8 & PAIRS);
+    Some((sums.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize + 8)
+}
+
 /// The runs of all registers; an error ends them where they are too few or too many.
 pub(super) fn runs(code: &[u8]) -> impl Iterator<Item = Result<Run, Corrupted>> + '_ {
     let (mut at, mut registers, mut ended) = (0, 0, false);
@@ -105,6 +123,11 @@ pub(super) fn raise(
     // 1. Find the run, and the one before it.
     let (mut at, mut before, mut first) = (HEADER_BYTES, HEADER_BYTES, 0);
     let run = loop {
+        while let Some(registers) = text.get(at..).and_then(eight_runs)
+            && first + registers <= register
+        {
+            (at, before, first) = (at + 8, at + 7, first + registers);
+        }
         if at >= text.len() {
             return Err(Corrupted);
         }
