@@ -294,7 +294,7 @@ fn zscan(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-    row("zadd", -4, "sorted_set", zadd)
+    row("zadd", -4, "sorted-set", zadd)
         .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
@@ -313,28 +313,28 @@ pub const ROWS: &[Row] = &[
             token("increment", "INCR").since("3.0.2").optional(),
             block("data", &[arg("score", ArgKind::Double), arg("member", ArgKind::String)]).multiple(),
         ]),
-    row("zcard", 2, "sorted_set", zcard)
+    row("zcard", 2, "sorted-set", zcard)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO"])])
         .docs("Returns the number of members in a sorted set.", "1.2.0")
         .complexity("O(1)")
         .args(&[key("key", 0)]),
-    row("zincrby", 4, "sorted_set", zincrby)
+    row("zincrby", 4, "sorted-set", zincrby)
         .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
         .docs("Increments the score of a member in a sorted set.", "1.2.0")
         .complexity("O(log(N)) where N is the number of elements in the sorted set.")
         .args(&[key("key", 0), arg("increment", ArgKind::Integer), arg("member", ArgKind::String)]),
-    row("zmscore", -3, "sorted_set", zmscore)
+    row("zmscore", -3, "sorted-set", zmscore)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the score of one or more members in a sorted set.", "6.2.0")
         .complexity("O(N) where N is the number of members being requested.")
         .args(&[key("key", 0), arg("member", ArgKind::String).multiple()]),
-    row("zrandmember", -2, "sorted_set", zrandmember)
+    row("zrandmember", -2, "sorted-set", zrandmember)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -348,7 +348,7 @@ pub const ROWS: &[Row] = &[
                 token("withscores", "WITHSCORES").optional(),
             ]).optional(),
         ]),
-    row("zrank", -3, "sorted_set", zrank)
+    row("zrank", -3, "sorted-set", zrank)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -356,7 +356,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(log(N))")
         .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")])
         .args(&[key("key", 0), arg("member", ArgKind::String), token("withscore", "WITHSCORE").optional()]),
-    row("zrem", -3, "sorted_set", zrem)
+    row("zrem", -3, "sorted-set", zrem)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "delete"])])
@@ -364,7 +364,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to be removed.")
         .history(&[("2.4.0", "Accepts multiple elements.")])
         .args(&[key("key", 0), arg("member", ArgKind::String).multiple()]),
-    row("zrevrank", -3, "sorted_set", zrevrank)
+    row("zrevrank", -3, "sorted-set", zrevrank)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -372,7 +372,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(log(N))")
         .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")])
         .args(&[key("key", 0), arg("member", ArgKind::String), token("withscore", "WITHSCORE").optional()]),
-    row("zscan", -3, "sorted_set", zscan)
+    row("zscan", -3, "sorted-set", zscan)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -385,7 +385,7 @@ pub const ROWS: &[Row] = &[
             arg("pattern", ArgKind::Pattern).token("MATCH").optional(),
             arg("count", ArgKind::Integer).token("COUNT").optional(),
         ]),
-    row("zscore", 3, "sorted_set", zscore)
+    row("zscore", 3, "sorted-set", zscore)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])

@@ -240,7 +240,7 @@ fn zintercard(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-    row("zdiff", -3, "sorted_set", zdiff)
+    row("zdiff", -3, "sorted-set", zdiff)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_counted(1, 0, 1, 1, &["RO", "access"])])
@@ -251,14 +251,14 @@ pub const ROWS: &[Row] = &[
             key("key", 0).multiple(),
             token("withscores", "WITHSCORES").optional(),
         ]),
-    row("zdiffstore", -4, "sorted_set", zdiffstore)
+    row("zdiffstore", -4, "sorted-set", zdiffstore)
         .flags(&[Flag::Write, Flag::DenyOom])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["OW", "update"]), keys_counted(2, 0, 1, 1, &["RO", "access"])])
         .docs("Stores the difference of multiple sorted sets in a key.", "6.2.0")
         .complexity("O(L + (N-K)log(N)) worst case where L is the total number of elements in all the sets, N is the size of the first set, and K is the size of the result set.")
         .args(&[key("destination", 0), arg("numkeys", ArgKind::Integer), key("key", 1).multiple()]),
-    row("zinter", -3, "sorted_set", zinter)
+    row("zinter", -3, "sorted-set", zinter)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_counted(1, 0, 1, 1, &["RO", "access"])])
@@ -275,7 +275,7 @@ pub const ROWS: &[Row] = &[
             ]).token("AGGREGATE").optional(),
             token("withscores", "WITHSCORES").optional(),
         ]),
-    row("zintercard", -3, "sorted_set", zintercard)
+    row("zintercard", -3, "sorted-set", zintercard)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_counted(1, 0, 1, 1, &["RO", "access"])])
@@ -286,7 +286,7 @@ pub const ROWS: &[Row] = &[
             key("key", 0).multiple(),
             arg("limit", ArgKind::Integer).token("LIMIT").optional(),
         ]),
-    row("zinterstore", -4, "sorted_set", zinterstore)
+    row("zinterstore", -4, "sorted-set", zinterstore)
         .flags(&[Flag::Write, Flag::DenyOom])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["OW", "update"]), keys_counted(2, 0, 1, 1, &["RO", "access"])])
@@ -303,7 +303,7 @@ pub const ROWS: &[Row] = &[
                 token("max", "MAX"),
             ]).token("AGGREGATE").optional(),
         ]),
-    row("zunion", -3, "sorted_set", zunion)
+    row("zunion", -3, "sorted-set", zunion)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_counted(1, 0, 1, 1, &["RO", "access"])])
@@ -320,7 +320,7 @@ pub const ROWS: &[Row] = &[
             ]).token("AGGREGATE").optional(),
             token("withscores", "WITHSCORES").optional(),
         ]),
-    row("zunionstore", -4, "sorted_set", zunionstore)
+    row("zunionstore", -4, "sorted-set", zunionstore)
         .flags(&[Flag::Write, Flag::DenyOom])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["OW", "update"]), keys_counted(2, 0, 1, 1, &["RO", "access"])])

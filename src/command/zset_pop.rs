@@ -155,7 +155,7 @@ fn bzmpop(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-    row("bzmpop", -5, "sorted_set", bzmpop)
+    row("bzmpop", -5, "sorted-set", bzmpop)
         .flags(&[Flag::Write, Flag::Blocking])
         .acl(&[Category::SortedSet])
         .keys(&[keys_counted(2, 0, 1, 1, &["RW", "access", "delete"])])
@@ -168,7 +168,7 @@ pub const ROWS: &[Row] = &[
             one_of("where", &[token("min", "MIN"), token("max", "MAX")]),
             arg("count", ArgKind::Integer).token("COUNT").optional(),
         ]),
-    row("bzpopmax", -3, "sorted_set", bzpopmax)
+    row("bzpopmax", -3, "sorted-set", bzpopmax)
         .flags(&[Flag::Write, Flag::Blocking, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, -2, 1, &["RW", "access", "delete"])])
@@ -176,7 +176,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(log(N)) with N being the number of elements in the sorted set.")
         .history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")])
         .args(&[key("key", 0).multiple(), arg("timeout", ArgKind::Double)]),
-    row("bzpopmin", -3, "sorted_set", bzpopmin)
+    row("bzpopmin", -3, "sorted-set", bzpopmin)
         .flags(&[Flag::Write, Flag::Blocking, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, -2, 1, &["RW", "access", "delete"])])
@@ -184,7 +184,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(log(N)) with N being the number of elements in the sorted set.")
         .history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")])
         .args(&[key("key", 0).multiple(), arg("timeout", ArgKind::Double)]),
-    row("zmpop", -4, "sorted_set", zmpop)
+    row("zmpop", -4, "sorted-set", zmpop)
         .flags(&[Flag::Write])
         .acl(&[Category::SortedSet])
         .keys(&[keys_counted(1, 0, 1, 1, &["RW", "access", "delete"])])
@@ -196,14 +196,14 @@ pub const ROWS: &[Row] = &[
             one_of("where", &[token("min", "MIN"), token("max", "MAX")]),
             arg("count", ArgKind::Integer).token("COUNT").optional(),
         ]),
-    row("zpopmax", -2, "sorted_set", zpopmax)
+    row("zpopmax", -2, "sorted-set", zpopmax)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "delete"])])
         .docs("Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.", "5.0.0")
         .complexity("O(log(N)*M) with N being the number of elements in the sorted set, and M being the number of elements popped.")
         .args(&[key("key", 0), arg("count", ArgKind::Integer).optional()]),
-    row("zpopmin", -2, "sorted_set", zpopmin)
+    row("zpopmin", -2, "sorted-set", zpopmin)
         .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "delete"])])

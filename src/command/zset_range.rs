@@ -306,21 +306,21 @@ fn zremrangebylex(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The rows of this family.
 pub const ROWS: &[Row] = &[
-    row("zcount", 4, "sorted_set", zcount)
+    row("zcount", 4, "sorted-set", zcount)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the count of members in a sorted set that have scores within a range.", "2.0.0")
         .complexity("O(log(N)) with N being the number of elements in the sorted set.")
         .args(&[key("key", 0), arg("min", ArgKind::Double), arg("max", ArgKind::Double)]),
-    row("zlexcount", 4, "sorted_set", zlexcount)
+    row("zlexcount", 4, "sorted-set", zlexcount)
         .flags(&[Flag::Readonly, Flag::Fast])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
         .docs("Returns the number of members in a sorted set within a lexicographical range.", "2.8.9")
         .complexity("O(log(N)) with N being the number of elements in the sorted set.")
         .args(&[key("key", 0), arg("min", ArgKind::String), arg("max", ArgKind::String)]),
-    row("zrange", -4, "sorted_set", zrange)
+    row("zrange", -4, "sorted-set", zrange)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -342,7 +342,7 @@ pub const ROWS: &[Row] = &[
             ]).token("LIMIT").since("6.2.0").optional(),
             token("withscores", "WITHSCORES").optional(),
         ]),
-    row("zrangebylex", -4, "sorted_set", zrangebylex)
+    row("zrangebylex", -4, "sorted-set", zrangebylex)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -359,7 +359,7 @@ pub const ROWS: &[Row] = &[
                 arg("count", ArgKind::Integer),
             ]).token("LIMIT").optional(),
         ]),
-    row("zrangebyscore", -4, "sorted_set", zrangebyscore)
+    row("zrangebyscore", -4, "sorted-set", zrangebyscore)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -378,7 +378,7 @@ pub const ROWS: &[Row] = &[
                 arg("count", ArgKind::Integer),
             ]).token("LIMIT").optional(),
         ]),
-    row("zrangestore", -5, "sorted_set", zrangestore)
+    row("zrangestore", -5, "sorted-set", zrangestore)
         .flags(&[Flag::Write, Flag::DenyOom])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["OW", "update"]), keys_at(2, 0, 1, &["RO", "access"])])
@@ -396,28 +396,28 @@ pub const ROWS: &[Row] = &[
                 arg("count", ArgKind::Integer),
             ]).token("LIMIT").optional(),
         ]),
-    row("zremrangebylex", 4, "sorted_set", zremrangebylex)
+    row("zremrangebylex", 4, "sorted-set", zremrangebylex)
         .flags(&[Flag::Write])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "delete"])])
         .docs("Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.", "2.8.9")
         .complexity("O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements removed by the operation.")
         .args(&[key("key", 0), arg("min", ArgKind::String), arg("max", ArgKind::String)]),
-    row("zremrangebyrank", 4, "sorted_set", zremrangebyrank)
+    row("zremrangebyrank", 4, "sorted-set", zremrangebyrank)
         .flags(&[Flag::Write])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "delete"])])
         .docs("Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.", "2.0.0")
         .complexity("O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements removed by the operation.")
         .args(&[key("key", 0), arg("start", ArgKind::Integer), arg("stop", ArgKind::Integer)]),
-    row("zremrangebyscore", 4, "sorted_set", zremrangebyscore)
+    row("zremrangebyscore", 4, "sorted-set", zremrangebyscore)
         .flags(&[Flag::Write])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RW", "delete"])])
         .docs("Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.", "1.2.0")
         .complexity("O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements removed by the operation.")
         .args(&[key("key", 0), arg("min", ArgKind::Double), arg("max", ArgKind::Double)]),
-    row("zrevrange", -4, "sorted_set", zrevrange)
+    row("zrevrange", -4, "sorted-set", zrevrange)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -431,7 +431,7 @@ pub const ROWS: &[Row] = &[
             arg("stop", ArgKind::Integer),
             token("withscores", "WITHSCORES").optional(),
         ]),
-    row("zrevrangebylex", -4, "sorted_set", zrevrangebylex)
+    row("zrevrangebylex", -4, "sorted-set", zrevrangebylex)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
@@ -448,7 +448,7 @@ pub const ROWS: &[Row] = &[
                 arg("count", ArgKind::Integer),
             ]).token("LIMIT").optional(),
         ]),
-    row("zrevrangebyscore", -4, "sorted_set", zrevrangebyscore)
+    row("zrevrangebyscore", -4, "sorted-set", zrevrangebyscore)
         .flags(&[Flag::Readonly])
         .acl(&[Category::SortedSet])
         .keys(&[keys_at(1, 0, 1, &["RO", "access"])])
