@@ -10,6 +10,7 @@
 
 use super::blocking::{BlockedClient, BlockedWait};
 use super::key::type_name;
+use super::migrate::Migration;
 use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
@@ -53,6 +54,8 @@ pub enum Wait {
     Unpaused,
     /// For something to come to a key; the reply is written then.
     Blocked(BlockedWait),
+    /// For keys to reach another server; the reply is written then.
+    Migrated(Box<Migration>),
 }
 
 /// What one worker needs to run requests.
@@ -760,6 +763,7 @@ fn shown<'a>(row: &Row, args: &Args<'a>, index: usize) -> &'a [u8] {
         "auth" => index > 0,
         "hello" => before(1, "auth") || before(2, "auth"),
         "set" if row.has(Flag::Admin) => before(1, "requirepass"),
+        "migrate" => before(1, "auth") || before(1, "auth2") || before(2, "auth2"),
         _ => false,
     };
     if secret { b"(redacted)" } else { arg(args, index) }

@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod connection;
 mod differential;
+mod dump;
 mod eviction;
 mod expire;
 mod hyperloglogs;
