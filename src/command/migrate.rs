@@ -77,7 +77,7 @@ impl<'a> Options<'a> {
             } else if is(word, "replace") {
                 options.replace = true;
             } else if is(word, "auth") && left >= 1 {
-                options.auth = smallvec![&args.get(at + 1).unwrap_or_default()[..]];
+                options.auth = smallvec![args.get(at + 1).unwrap_or_default()];
                 at += 1;
             } else if is(word, "auth2") && left >= 2 {
                 options.auth = args.from(at + 1).iter().take(2).collect();
