@@ -356,7 +356,11 @@ impl Engine {
             // CONFIG SET counts for itself already: it may have switched the slow log off.
             self.refresh_settings();
         }
-        self.account(client, id, row, args, failed, waited, state);
+        if blocked.is_none() {
+            self.account(client, id, row, args, failed, waited, state);
+        } else {
+            self.metrics().counters.commands.add(1);
+        }
         self.serve_ready();
         match state.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}
@@ -579,6 +583,7 @@ impl Engine {
             ctx.access.settle();
             answer
         };
+        let failed = answer.is_err();
         match answer {
             Ok(Step::Block(_)) => return false,
             Ok(_) => {}
@@ -588,7 +593,7 @@ impl Engine {
                 services.metrics.worker(self.worker).count_error(error.code());
             }
         }
-        services.blocked.finish(services, blocked, output);
+        services.blocked.finish(services, blocked, output, failed);
         true
     }
 
