@@ -116,6 +116,9 @@ impl Connection {
         let mut reads = 0;
         loop {
             if self.mailbox().is_closing() {
+                // What came before the order to close is not lost with it.
+                deliver_mail(self.mailbox(), &self.state, &mut local.out);
+                let _ = self.flush(cx, local);
                 return Poll::Ready(());
             }
             if let Some(ticket) = self.held.take() {
