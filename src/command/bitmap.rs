@@ -4,7 +4,7 @@ use super::parse::{c_string, int, int_or, is};
 use super::row::{ArgKind, Category, Flag, Row, arg, block, key, keys_at, one_of, row, token};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
-use crate::keyspace::{Expiry, Lookup};
+use crate::keyspace::{Expiry, Key, Lookup};
 use crate::number;
 use crate::value::bits::{self, Field, Operation, Overflow};
 use crate::value::string::NewString;
@@ -175,20 +175,19 @@ fn bitop(ctx: &mut Ctx<'_>) -> Answer {
     if operation == Operation::Not && ctx.args.len() != 4 {
         return Err(Error::fixed("ERR BITOP NOT must be called with a single source key."));
     }
-    let mut result = None;
-    for key in &ctx.keys[1..] {
+    let (target, sources) = (ctx.key(0), &ctx.keys[1..]);
+    let mut result = spare_buffer(ctx, target, sources);
+    for (index, key) in sources.iter().enumerate() {
         let value = ctx.access.string(*key, Lookup::Read)?;
-        let mut take = |text: &[u8]| match &mut result {
-            None => result = Some(operation.start(text)),
-            Some(result) => operation.add(result, text),
+        let mut take = |text: &[u8]| match index {
+            0 => operation.start(&mut result, text),
+            _ => operation.add(&mut result, text),
         };
         match value {
             Some(value) => value.with(take),
             None => take(b""),
         }
     }
-    let target = ctx.key(0);
-    let mut result = result.unwrap_or_default();
     let len = result.len();
     if len == 0 {
         ctx.access.delete(target, NotifyFlags::GENERIC, "del");
@@ -200,6 +199,20 @@ fn bitop(ctx: &mut Ctx<'_>) -> Answer {
     }
     ctx.reply.int(len as i64);
     DONE
+}
+
+/// The memory of a long string that BITOP is going to replace, where that cannot fail and needs it no more:
+/// fresh memory of that size costs more than the operation.
+fn spare_buffer(ctx: &mut Ctx<'_>, target: Key<'_>, sources: &[Key<'_>]) -> Vec<u8> {
+    let mut stays_readable = |key: &Key<'_>| {
+        key.name != target.name
+            && ctx.access.get(*key, Lookup::Silent).is_none_or(|entry| entry.string().is_some())
+    };
+    if !sources.iter().all(&mut stays_readable) {
+        return Vec::new();
+    }
+    let spare = ctx.access.edit(target).and_then(|mut entry| entry.shared_mut().map(std::mem::take));
+    spare.unwrap_or_default()
 }
 
 /// One operation of BITFIELD.

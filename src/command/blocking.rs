@@ -16,10 +16,12 @@
 use super::{Answer, Ctx, Error, Services, Step};
 use crate::client::{Client, Queued};
 use crate::keyspace::Key;
+use crate::metrics::Sample;
 use crate::number::LongDouble;
 use crate::resp::{Output, Reply};
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
@@ -258,6 +260,13 @@ impl BlockedClients {
         self.len() == 0
     }
 
+    /// For how many keys somebody waits who is to be told when they go.
+    pub fn keys_that_may_go(&self) -> usize {
+        let waiting = self.clients.iter().filter(|blocked| blocked.block.waits_for == WaitsFor::StreamOrNone);
+        let keys: HashSet<_> = waiting.flat_map(|blocked| blocked.block.keys.clone()).collect();
+        keys.len()
+    }
+
     /// The client of this id, if it waits.
     pub fn get(&self, id: u64) -> Option<Arc<BlockedClient>> {
         self.clients.get(&id).map(|blocked| Arc::clone(&blocked))
@@ -324,12 +333,19 @@ impl BlockedClients {
         } else {
             blocked.block.timed_out.write(&mut reply);
         }
-        self.finish(services, blocked, output);
+        self.finish(services, blocked, output, with_error);
     }
 
-    /// Ends a wait that the caller has claimed.
-    pub fn finish(&self, services: &Services, blocked: &BlockedClient, output: Output) {
+    /// Ends a wait that the caller has claimed. Only now does the command count as called (INFO commandstats).
+    pub fn finish(&self, services: &Services, blocked: &BlockedClient, output: Output, failed: bool) {
         blocked.state.store(ENDED, Ordering::Release);
+        let command = blocked.client.last_command.load(Ordering::Relaxed) as u16;
+        services
+            .metrics
+            .worker(blocked.client.worker)
+            .commands
+            .lock()
+            .note(&[Sample { command, failed, nanos: 0 }], false);
         for (number, key) in &blocked.block.keys {
             services.keyspace.waiting().remove(*number, key, blocked.turn);
         }

@@ -10,6 +10,7 @@
 
 use super::blocking::{BlockedClient, BlockedWait, Released};
 use super::key::type_name;
+use super::migrate::Migration;
 use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
@@ -54,6 +55,8 @@ pub enum Wait {
     Unpaused,
     /// For something to come to a key; the reply is written then.
     Blocked(BlockedWait),
+    /// For keys to reach another server; the reply is written then.
+    Migrated(Box<Migration>),
 }
 
 /// What one worker needs to run requests.
@@ -359,7 +362,11 @@ impl Engine {
             // CONFIG SET counts for itself already: it may have switched the slow log off.
             self.refresh_settings();
         }
-        self.account(client, id, row, args, failed, waited, state);
+        if blocked.is_none() {
+            self.account(client, id, row, args, failed, waited, state);
+        } else {
+            self.metrics().counters.commands.add(1);
+        }
         self.serve_ready();
         match state.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}
@@ -600,6 +607,7 @@ impl Engine {
             ctx.access.settle();
             answer
         };
+        let failed = answer.is_err();
         match answer {
             Ok(Step::Block(_)) => return false,
             Ok(_) => {}
@@ -609,7 +617,7 @@ impl Engine {
                 services.metrics.worker(self.worker).count_error(error.code());
             }
         }
-        services.blocked.finish(services, blocked, output);
+        services.blocked.finish(services, blocked, output, failed);
         true
     }
 
@@ -784,6 +792,7 @@ fn shown<'a>(row: &Row, args: &Args<'a>, index: usize) -> &'a [u8] {
         "auth" => index > 0,
         "hello" => before(1, "auth") || before(2, "auth"),
         "set" if row.has(Flag::Admin) => before(1, "requirepass"),
+        "migrate" => before(1, "auth") || before(1, "auth2") || before(2, "auth2"),
         _ => false,
     };
     if secret { b"(redacted)" } else { arg(args, index) }

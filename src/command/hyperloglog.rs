@@ -46,6 +46,18 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
     let mut text = match ctx.access.string(key, Lookup::Write)? {
         Some(value) if value.with(encoding)? == Encoding::Dense => return pfadd_dense(ctx),
+        // Most elements have been seen before.
+        Some(value)
+            if value.with(|text| {
+                ctx.args.iter().skip(2).map(locate).all(|(at, run)| is_at_least(text, at, run))
+            }) =>
+        {
+            if let Some(mut entry) = ctx.access.edit(key) {
+                entry.mark_edited();
+            }
+            ctx.reply.int(0);
+            return DONE;
+        }
         Some(value) => value.to_vec(),
         None => Vec::new(),
     };
@@ -73,6 +85,11 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
     outcome?;
     ctx.reply.int(changed.into());
     DONE
+}
+
+/// Whether a register is as high already.
+fn is_at_least(text: &[u8], register: usize, run: u8) -> bool {
+    hll::register(text, register).is_ok_and(|value| value >= run)
 }
 
 fn pfadd_dense(ctx: &mut Ctx<'_>) -> Answer {
@@ -146,9 +163,14 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Answer {
     if dense {
         text = hll::to_dense(&text)?;
     }
-    let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
-    for (register, run) in registers.iter().enumerate().filter(|(_, run)| *run > 0) {
-        hll::raise(&mut text, register, run, sparse_bytes_max)?;
+    if hll::encoding(&text) == Some(Encoding::Dense) {
+        // The target was merged too: none of its registers is higher.
+        registers.write_dense(&mut text);
+    } else {
+        let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
+        for (register, run) in registers.iter().enumerate().filter(|(_, run)| *run > 0) {
+            hll::raise(&mut text, register, run, sparse_bytes_max)?;
+        }
     }
     invalidate(&mut text);
     store(ctx, target, &mut text, Some("pfadd"));

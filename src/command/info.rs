@@ -174,7 +174,7 @@ fn clients(report: &mut Report<'_, '_>, services: &Services, settings: &Settings
     report.line("clients_in_timeout_table", 0);
     report.line("total_watched_keys", services.keyspace.watchers().len());
     report.line("total_blocking_keys", services.keyspace.waiting().len());
-    report.line("total_blocking_keys_on_nokey", 0);
+    report.line("total_blocking_keys_on_nokey", services.blocked.keys_that_may_go());
 }
 
 /// Installed memory, in bytes.

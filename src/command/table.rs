@@ -21,6 +21,7 @@ const FAMILIES: &[&[Row]] = &[
     super::hyperloglog::ROWS,
     super::key::ROWS,
     super::dump::ROWS,
+    super::migrate::ROWS,
     super::sort::ROWS,
     super::expire::ROWS,
     super::pubsub::ROWS,

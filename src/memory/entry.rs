@@ -533,6 +533,20 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_edited_where_they_are() {
+        for len in [0, 1, 100, 16_384, 16_385] {
+            let mut entry = Entry::new(b"key", NewString::encode_raw(&vec![7; len]), Some(5));
+            entry.bytes_mut().expect("a string").fill(8);
+            assert_eq!(
+                (text(&entry), entry.key(), entry.expires_at_ms()),
+                (vec![8; len], &b"key"[..], Some(5))
+            );
+            assert!(entry.is_edited());
+        }
+        assert!(Entry::new(b"key", NewString::encode(b"12"), None).bytes_mut().is_none());
+    }
+
+    #[test]
     fn a_shared_string_outlives_its_overwriting() {
         let mut entry = Entry::new(b"k", NewString::encode(&vec![7; 50_000]), None);
         let Some(StringRef::Shared(held)) = entry.string() else { panic!("long strings are shared") };

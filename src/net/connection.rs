@@ -5,6 +5,7 @@
 //! beginning of a request, or replies that the kernel did not take.
 
 use super::held::{REQUEST_BYTES_MAX, Ticket};
+use super::migrate::migrate;
 use super::stream::Stream;
 use super::worker::Local;
 use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
@@ -115,6 +116,9 @@ impl Connection {
         let mut reads = 0;
         loop {
             if self.mailbox().is_closing() {
+                // What came before the order to close is not lost with it.
+                deliver_mail(self.mailbox(), &self.state, &mut local.out);
+                let _ = self.flush(cx, local);
                 return Poll::Ready(());
             }
             if let Some(ticket) = self.held.take() {
@@ -463,6 +467,12 @@ impl Connection {
                 Some(Wait::Blocked(wait)) => {
                     self.wait = Some(Box::pin(async move { Some(wait.reply().await) }));
                     self.blocked = true;
+                    return Some(index + 1);
+                }
+                Some(Wait::Migrated(migration)) => {
+                    let services = Arc::clone(&self.services);
+                    self.wait = Some(Box::pin(async move { Some(migrate(&services, *migration).await) }));
+                    self.hold_replies = false;
                     return Some(index + 1);
                 }
                 Some(Wait::Freed(freed)) => {

@@ -9,6 +9,7 @@ mod connection;
 mod cron;
 mod held;
 mod listener;
+mod migrate;
 mod server;
 mod stream;
 mod worker;

@@ -69,6 +69,11 @@ pub fn dump(value: &Value<'_>) -> Vec<u8> {
         }
         Value::Collection(collection) => write::collection(&mut out, collection),
     };
+    sealed(out, version)
+}
+
+/// A payload from a type and a value: version and sum are added.
+pub fn sealed(mut out: Vec<u8>, version: u16) -> Vec<u8> {
     out.extend_from_slice(&version.to_le_bytes());
     let sum = checksum(&out);
     out.extend_from_slice(&sum.to_le_bytes());

@@ -168,9 +168,14 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// What the first source becomes.
-    pub fn start(self, source: &[u8]) -> Vec<u8> {
-        if self == Operation::Not { source.iter().map(|byte| !byte).collect() } else { source.to_vec() }
+    /// Makes `result`, whatever it held, what the first source becomes.
+    pub fn start(self, result: &mut Vec<u8>, source: &[u8]) {
+        result.clear();
+        if self == Operation::Not {
+            result.extend(source.iter().map(|byte| !byte));
+        } else {
+            result.extend_from_slice(source);
+        }
     }
 
     /// Adds one more source; the shorter of the two is taken for filled up with zeros.
@@ -204,7 +209,7 @@ mod tests {
 
     /// Long runs of equal bytes, so that words are skipped.
     fn bitmap() -> impl Strategy<Value = Vec<u8>> {
-        let run = (prop::sample::select(vec![0_u8, 0xFF, 1, 0x80, 0x7F]), 1_usize..30);
+        let run = (prop::sample::select(vec![0_u8, 0xFF, 1, 0x80, 0x7F]), 1_usize..90);
         prop::collection::vec(run, 1..5)
             .prop_map(|runs| runs.into_iter().flat_map(|(byte, times)| vec![byte; times]).collect())
     }
@@ -267,7 +272,8 @@ mod tests {
             (Operation::Or, [0b1110, 3, 7]),
             (Operation::Xor, [0b0110, 3, 7]),
         ] {
-            let mut result = operation.start(&[0b1100, 3]);
+            let mut result = vec![1, 2, 3];
+            operation.start(&mut result, &[0b1100, 3]);
             operation.add(&mut result, &[0b1010]);
             operation.add(&mut result, if operation == Operation::And { &[8, 1, 7] } else { &[0, 0, 7] });
             assert_eq!(result, expected, "{operation:?}");

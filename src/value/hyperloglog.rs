@@ -95,6 +95,25 @@ pub fn raise(
     }
 }
 
+/// The value of a register.
+///
+/// # Errors
+/// When the string is corrupted.
+pub fn register(text: &[u8], register: usize) -> Result<u8, Corrupted> {
+    if text[ENCODING] == 0 {
+        return Ok(dense_register(&text[HEADER_BYTES..], register));
+    }
+    let mut first = 0;
+    for run in sparse::runs(&text[HEADER_BYTES..]) {
+        let run = run?;
+        first += run.len;
+        if register < first {
+            return Ok(run.value);
+        }
+    }
+    Err(Corrupted)
+}
+
 /// Raises a register of a dense one in place; answers whether it was lower.
 pub fn raise_dense(text: &mut [u8], register: usize, run: u8) -> bool {
     let registers = &mut text[HEADER_BYTES..];
@@ -209,6 +228,14 @@ impl Registers {
         estimate(&histogram)
     }
 
+    /// Writes all values into a dense HyperLogLog.
+    pub fn write_dense(&self, text: &mut [u8]) {
+        for (four, three) in self.0.chunks_exact(4).zip(text[HEADER_BYTES..].chunks_exact_mut(3)) {
+            let bits = four.iter().rev().fold(0, |bits, value| bits << 6 | u32::from(value & REGISTER_MAX));
+            three.copy_from_slice(&bits.to_le_bytes()[..3]);
+        }
+    }
+
     /// The values, in order.
     pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
         self.0.iter().copied()
@@ -290,6 +317,14 @@ mod tests {
             }
             prop_assert_eq!(&registers_of(&text), &model);
             prop_assert_eq!(&registers_of(&dense), &model);
+            for index in [0, 1, 29, 1000, REGISTERS - 1] {
+                prop_assert_eq!((register(&text, index), register(&dense, index)), (Ok(model[index]), Ok(model[index])));
+            }
+            let mut registers = Registers::default();
+            registers.merge(&text).expect("well formed");
+            let mut written = to_dense(&empty()).expect("well formed");
+            registers.write_dense(&mut written);
+            prop_assert_eq!(registers_of(&written), model);
             prop_assert_eq!(count(&text), count(&dense));
             prop_assert!(encoding(&text) == Some(Encoding::Dense) || text.len() <= max.max(18));
         }

@@ -12,6 +12,7 @@ mod collections;
 mod config;
 mod connection;
 mod differential;
+mod dump;
 mod eviction;
 mod expire;
 mod hyperloglogs;

@@ -21,7 +21,7 @@ pub const ROWS: &[Row] = &[
         .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Returns the number of messages that were successfully acknowledged by the consumer group member of a stream.", "5.0.0")
         .complexity("O(1) for each message ID processed.")
-        .args(&[key("key", 0), arg("group", ArgKind::String), arg("ID", ArgKind::String).multiple()]),
+        .args(&[key("key", 0), arg("group", ArgKind::String), arg("id", ArgKind::String).multiple()]),
     row("xadd", -5, "stream", xadd)
         .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
         .acl(&[Category::Stream])
@@ -78,7 +78,7 @@ pub const ROWS: &[Row] = &[
             arg("group", ArgKind::String),
             arg("consumer", ArgKind::String),
             arg("min-idle-time", ArgKind::String),
-            arg("ID", ArgKind::String).multiple(),
+            arg("id", ArgKind::String).multiple(),
             arg("ms", ArgKind::Integer).token("IDLE").optional(),
             arg("unix-time-milliseconds", ArgKind::UnixTime).token("TIME").optional(),
             arg("count", ArgKind::Integer).token("RETRYCOUNT").optional(),
@@ -92,7 +92,7 @@ pub const ROWS: &[Row] = &[
         .keys(&[keys_at(1, 0, 1, &["RW", "delete"])])
         .docs("Returns the number of messages after removing them from a stream.", "5.0.0")
         .complexity("O(1) for each single item to delete in the stream, regardless of the stream size.")
-        .args(&[key("key", 0), arg("ID", ArgKind::String).multiple()]),
+        .args(&[key("key", 0), arg("id", ArgKind::String).multiple()]),
     container("xgroup", -2, "stream", &[
         row("create", -5, "stream", xgroup_create)
             .flags(&[Flag::Write, Flag::DenyOom])
@@ -106,7 +106,7 @@ pub const ROWS: &[Row] = &[
                 arg("group", ArgKind::String),
                 one_of("id-selector", &[arg("id", ArgKind::String), token("new-id", "$")]),
                 token("mkstream", "MKSTREAM").optional(),
-                arg("entries-read", ArgKind::Integer).token("ENTRIESREAD").optional(),
+                arg("entriesread", ArgKind::Integer).token("ENTRIESREAD").display("entries-read").optional(),
             ]),
         row("createconsumer", 5, "stream", xgroup_createconsumer)
             .flags(&[Flag::Write, Flag::DenyOom])
@@ -157,7 +157,7 @@ pub const ROWS: &[Row] = &[
             .keys(&[keys_at(2, 0, 1, &["RO", "access"])])
             .docs("Returns a list of the consumers in a consumer group.", "5.0.0")
             .complexity("O(1)")
-            .history(&[("7.2.0", "Added the `inactive` field.")])
+            .history(&[("7.2.0", "Added the `inactive` field, and changed the meaning of `idle`.")])
             .tips(&["nondeterministic_output"])
             .args(&[key("key", 0), arg("group", ArgKind::String)]),
         row("groups", 3, "stream", xinfo_groups)
@@ -244,7 +244,7 @@ pub const ROWS: &[Row] = &[
             arg("milliseconds", ArgKind::Integer).token("BLOCK").optional(),
             block("streams", &[
                 key("key", 0).multiple(),
-                arg("ID", ArgKind::String).multiple(),
+                arg("id", ArgKind::String).multiple(),
             ]).token("STREAMS"),
         ]),
     row("xreadgroup", -7, "stream", xreadgroup)
@@ -264,7 +264,7 @@ pub const ROWS: &[Row] = &[
             token("noack", "NOACK").optional(),
             block("streams", &[
                 key("key", 0).multiple(),
-                arg("ID", ArgKind::String).multiple(),
+                arg("id", ArgKind::String).multiple(),
             ]).token("STREAMS"),
         ]),
     row("xrevrange", -4, "stream", xrevrange)

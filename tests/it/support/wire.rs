@@ -58,6 +58,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// The bytes of a bulk string.
+    #[track_caller]
+    pub fn bulk(self) -> Vec<u8> {
+        match self {
+            Value::Bulk(bytes) => bytes,
+            other => panic!("no bulk string: {other:?}"),
+        }
+    }
+
     pub fn is_error(&self) -> bool {
         matches!(self, Value::Error(_))
     }
