@@ -351,6 +351,21 @@ pub fn newer_oracle() -> bool {
     std::env::var_os("STRATA_TEST_ORACLE").is_some()
 }
 
+/// What may be done with a sorted set of one score.
+const KEEPS_SCORES: &[&[u8]] = &[
+    b"ZREM",
+    b"ZREMRANGEBYLEX",
+    b"ZREMRANGEBYRANK",
+    b"ZRANGEBYLEX",
+    b"ZREVRANGEBYLEX",
+    b"ZLEXCOUNT",
+    b"ZRANGE",
+    b"ZRANGESTORE",
+    b"ZCARD",
+    b"DEL",
+    b"TYPE",
+];
+
 /// False for what would wait, answer with millions of elements, or choose by chance what it changes. `None`: see elsewhere.
 pub fn is_harmless(name: &[u8], request: &Request) -> Option<bool> {
     let at = |index: usize| request.get(index).map_or(&b""[..], |word| word);
@@ -380,7 +395,23 @@ pub fn is_harmless(name: &[u8], request: &Request) -> Option<bool> {
         b"SORT" | b"SORT_RO" => !(has(b"ALPHA") && has(b"BY") && has(b"STORE")),
         b"ZRANK" | b"ZREVRANK" => request.len() <= 3 || newer_oracle(),
         b"ZADD" if at(1).starts_with(b"lex:") => request.iter().skip(2).step_by(2).all(is_plain),
-        b"ZADD" => request.iter().all(|word| !word.starts_with(b"lex:")),
+        // What is of one score stays so, and ranges of names are asked of nothing else.
+        _ if request.iter().skip(1).any(|word| word.starts_with(b"lex:"))
+            && !KEEPS_SCORES.contains(&name) =>
+        {
+            false
+        }
+        b"ZRANGESTORE" if at(1).starts_with(b"lex:") => false,
+        b"ZRANGESTORE" if has(b"BYLEX") => at(2).starts_with(b"lex:"),
+        _ if name.starts_with(b"Z") && (has(b"BYLEX") || name.ends_with(b"LEX") || name == b"ZLEXCOUNT") => {
+            at(1).starts_with(b"lex:")
+        }
+        // Of places that are equally far any may be among the first so many.
+        b"GEOSEARCHSTORE" | b"GEORADIUS" | b"GEORADIUSBYMEMBER"
+            if has(b"COUNT") && (name == b"GEOSEARCHSTORE" || has(b"STORE") || has(b"STOREDIST")) =>
+        {
+            false
+        }
         // 7.4 cuts the index down to 32 bits, and counts a negative offset from the end in a skiplist.
         // What 7.4 refuses, or reads otherwise than 7.0: `collections.rs` has the first.
         b"LREM" | b"LPOS" => newer_oracle() || request.iter().all(|word| word != b"-9223372036854775808"),
