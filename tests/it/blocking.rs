@@ -204,8 +204,7 @@ fn requests_behind_a_wait_run_after_it() {
     waiter.expect_next(":2");
 }
 
-/// Each element is popped once, whoever pushes and pops, and however waits end meanwhile. This is where a wait was lost: its
-/// deadline or the push to another of its keys came while a worker looked at it in vain, and nobody came back to it.
+/// Each element is popped once, whoever pushes and pops, and however waits end meanwhile.
 #[test]
 fn nothing_is_lost_between_many_pushers_and_waiters() {
     const PUSHES: usize = 3_000;

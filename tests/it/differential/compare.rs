@@ -300,10 +300,8 @@ fn same_size(request: &Request, a: &Value, b: &Value) -> bool {
             let kinds = |items: &[Value]| {
                 items.iter().map(|item| matches!(item, Value::Array(_))).collect::<Vec<_>>()
             };
-            kinds(a) == kinds(b)
-                && (!all
-                    || shortest_doubles(&sorted(&Value::Array(a.clone())))
-                        == shortest_doubles(&sorted(&Value::Array(b.clone()))))
+            let all_of = |items: &[Value]| sorted(&Value::Array(shortest_doubles(items)));
+            kinds(a) == kinds(b) && (!all || all_of(a) == all_of(b))
         }
         _ => same_kind(request, a, b),
     }
