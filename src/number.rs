@@ -79,6 +79,34 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     }
 }
 
+/// Reads a double from a C string: as [`parse_f64`], but up to a zero byte, after white space, and nothing as zero.
+#[must_use]
+pub fn parse_f64_as_c(text: &[u8]) -> Option<f64> {
+    match c_number(text)? {
+        b"" => Some(0.0),
+        number => parse_f64(number),
+    }
+}
+
+/// As [`parse_f64_as_c`], and takes what over- or underflows.
+#[must_use]
+pub fn parse_f64_loosely(text: &[u8]) -> Option<f64> {
+    parse_f64_as_c(text).or_else(|| {
+        let text = c_number(text)?;
+        let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+        let is_decimal = matches!(digits.first()?, b'0'..=b'9' | b'.');
+        let number = || std::str::from_utf8(text).ok()?.parse::<f64>().ok();
+        is_decimal.then(number).flatten()
+    })
+}
+
+/// What a C string has after its white space; `None` where it has nothing but that.
+fn c_number(text: &[u8]) -> Option<&[u8]> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let start = text.iter().position(|byte| !matches!(byte, b' ' | b'\t'..=b'\r'));
+    if text.is_empty() { Some(text) } else { Some(&text[start?..]) }
+}
+
 fn is_infinity(text: &[u8]) -> bool {
     text.eq_ignore_ascii_case(b"inf") || text.eq_ignore_ascii_case(b"infinity")
 }
@@ -254,6 +282,25 @@ mod tests {
             ("5e-324", Some(5e-324)),
         ] {
             assert_eq!(parse_f64(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_loosely_where_strtod_alone_decides() {
+        for (text, expected) in [
+            ("", Some(0.0)),
+            (" 1", Some(1.0)),
+            ("1 ", None),
+            (" ", None),
+            ("1e400", Some(f64::INFINITY)),
+            ("-1e400", Some(f64::NEG_INFINITY)),
+            ("1e-400", Some(0.0)),
+            ("1\0x", Some(1.0)),
+            ("nan", None),
+            ("-", None),
+            ("0x10", Some(16.0)),
+        ] {
+            assert_eq!(parse_f64_loosely(text.as_bytes()), expected, "{text:?}");
         }
     }
 

@@ -9,7 +9,9 @@
 //! ```
 //!
 //! Whoever ends the wait claims it first, so it ends once: an element that was taken for a client is not
-//! taken back by its deadline.
+//! taken back by its deadline. Who finds a wait claimed does not wait for the claimant, which may wait for
+//! locks that it holds itself, but leaves a wish: a claimant that comes back with nothing fulfils it before
+//! it lets go. So neither a deadline nor another key's element is missed.
 
 use super::{Answer, Ctx, Error, Services, Step};
 use crate::client::{Client, Queued};
@@ -53,8 +55,8 @@ impl WaitsFor {
 /// The reply when time is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimedOut {
-    /// No value.
-    Null,
+    /// No value: no array in the end, but null where it may not wait at all.
+    Nothing,
     /// No array.
     NullArray,
 }
@@ -62,8 +64,7 @@ pub enum TimedOut {
 impl TimedOut {
     fn write(self, reply: &mut Reply<'_>) {
         match self {
-            TimedOut::Null => reply.null(),
-            TimedOut::NullArray => reply.null_array(),
+            TimedOut::Nothing | TimedOut::NullArray => reply.null_array(),
         }
     }
 }
@@ -98,7 +99,10 @@ impl Ctx<'_> {
         timed_out: TimedOut,
     ) -> Answer {
         if !self.may_block {
-            timed_out.write(&mut self.reply);
+            match timed_out {
+                TimedOut::Nothing => self.reply.null(),
+                TimedOut::NullArray => self.reply.null_array(),
+            }
             return Ok(Step::Done);
         }
         let keys = keys.iter().map(|key| (key.database, key.name.into())).collect();
@@ -108,8 +112,9 @@ impl Ctx<'_> {
 
 /// The deadline, Unix milliseconds, that argument `at` means in seconds; `None` for 0.
 pub fn timeout(ctx: &Ctx<'_>, at: usize) -> Result<Option<i64>, Error> {
-    let seconds = ctx.args.get(at).and_then(LongDouble::parse).and_then(LongDouble::to_f64);
+    let seconds = ctx.args.get(at).and_then(LongDouble::parse);
     let seconds = seconds.ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+    let seconds = seconds.to_f64().ok_or(Error::fixed("ERR timeout is out of range"))?;
     let ms = (seconds * 1000.0).ceil();
     if ms >= i64::MAX as f64 {
         return Err(Error::fixed("ERR timeout is out of range"));
@@ -129,8 +134,27 @@ pub fn deadline(ctx: &Ctx<'_>, ms: i64) -> Result<Option<i64>, Error> {
     }
 }
 
-const WAITING: u8 = 0;
+/// Somebody is about to end the wait.
 const CLAIMED: u8 = 1;
+/// It has ended.
+const ENDED: u8 = 2;
+/// Wishes left while it was claimed: to look at the keys again, to end it as if time were up, to end it with an error.
+const LOOK_AGAIN: u8 = 4;
+const TIME_UP: u8 = 8;
+const UNBLOCKED: u8 = 16;
+
+const UNBLOCKED_TEXT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
+/// What a claimant that found nothing has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Released {
+    /// Nothing: the claim is given back.
+    Waiting,
+    /// Look at all the keys again, still with the claim.
+    LookAgain,
+    /// Nothing: the wait has been ended as somebody wished meanwhile.
+    Ended,
+}
 
 /// A client that waits.
 pub struct BlockedClient {
@@ -150,14 +174,25 @@ pub struct BlockedClient {
 }
 
 impl BlockedClient {
-    /// Takes the right to end the wait; answers whether nobody else has it.
+    /// Takes the right to end the wait because a key is ready; answers whether nobody else has it.
     pub fn claim(&self) -> bool {
-        self.state.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.claim_or_wish(LOOK_AGAIN)
     }
 
-    /// Gives the right back: it goes on waiting.
-    pub fn release(&self) {
-        self.state.store(WAITING, Ordering::Release);
+    fn claim_or_wish(&self, wish: u8) -> bool {
+        let next = |state: u8| match state {
+            state if state & ENDED != 0 => None,
+            state if state & CLAIMED != 0 => Some(state | wish),
+            _ => Some(CLAIMED),
+        };
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(0)
+    }
+
+    /// Gives the claim back if nobody wishes for anything, else keeps it and answers with the wishes.
+    fn release(&self) -> u8 {
+        let next = |state: u8| Some(if state == CLAIMED { 0 } else { CLAIMED });
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        before.unwrap_or_default() & !CLAIMED
     }
 
     fn send(&self, output: Output) {
@@ -191,7 +226,7 @@ impl BlockedWait {
                 biased;
                 reply = &mut self.reply => return reply.unwrap_or_default(),
                 () = sleep => {
-                    self.services.blocked.end(&self.services, &self.blocked, None);
+                    self.services.blocked.end(&self.services, &self.blocked, false);
                 }
             }
         }
@@ -203,7 +238,7 @@ impl BlockedWait {
 impl Drop for BlockedWait {
     fn drop(&mut self) {
         // A client that has gone takes nothing any more.
-        self.services.blocked.end(&self.services, &self.blocked, None);
+        self.services.blocked.end(&self.services, &self.blocked, false);
     }
 }
 
@@ -256,34 +291,54 @@ impl BlockedClients {
             resp3,
             block,
             turn,
-            state: AtomicU8::new(WAITING),
+            state: AtomicU8::new(0),
             reply: Mutex::new(Some(sender)),
         });
-        self.clients.insert(client.id, Arc::clone(&blocked));
-        self.len.fetch_add(1, Ordering::Relaxed);
+        // First the keys: once it is among the clients its wait may be ended, and the keys forgotten.
         for (number, key) in &blocked.block.keys {
             waiting.add(*number, key, turn, client.id);
         }
+        self.clients.insert(client.id, Arc::clone(&blocked));
+        self.len.fetch_add(1, Ordering::Relaxed);
         BlockedWait { services: Arc::clone(services), blocked, reply }
     }
 
     /// Ends a wait that nobody else has ended, with an error or as if time were up; answers whether it did.
-    pub fn end(&self, services: &Services, blocked: &BlockedClient, error: Option<&str>) -> bool {
-        if !blocked.claim() {
-            return false;
+    /// Where somebody is about to, it ends later if they do not.
+    pub fn end(&self, services: &Services, blocked: &BlockedClient, with_error: bool) -> bool {
+        let claimed = blocked.claim_or_wish(if with_error { UNBLOCKED } else { TIME_UP });
+        if claimed {
+            self.end_claimed(services, blocked, with_error);
         }
+        claimed
+    }
+
+    /// Gives back a claim on a wait that could not be ended.
+    pub fn release(&self, services: &Services, blocked: &BlockedClient) -> Released {
+        match blocked.release() {
+            0 => Released::Waiting,
+            LOOK_AGAIN => Released::LookAgain,
+            wishes => {
+                self.end_claimed(services, blocked, wishes & UNBLOCKED != 0);
+                Released::Ended
+            }
+        }
+    }
+
+    fn end_claimed(&self, services: &Services, blocked: &BlockedClient, with_error: bool) {
         let mut output = Output::default();
         let mut reply = Reply::new(&mut output, blocked.resp3);
-        match error {
-            Some(error) => reply.error(error.as_bytes()),
-            None => blocked.block.timed_out.write(&mut reply),
+        if with_error {
+            reply.error(UNBLOCKED_TEXT.as_bytes());
+        } else {
+            blocked.block.timed_out.write(&mut reply);
         }
-        self.finish(services, blocked, output, error.is_some());
-        true
+        self.finish(services, blocked, output, with_error);
     }
 
     /// Ends a wait that the caller has claimed. Only now does the command count as called (INFO commandstats).
     pub fn finish(&self, services: &Services, blocked: &BlockedClient, output: Output, failed: bool) {
+        blocked.state.store(ENDED, Ordering::Release);
         let command = blocked.client.last_command.load(Ordering::Relaxed) as u16;
         services
             .metrics
@@ -291,7 +346,6 @@ impl BlockedClients {
             .commands
             .lock()
             .note(&[Sample { command, failed, nanos: 0 }], false);
-
         for (number, key) in &blocked.block.keys {
             services.keyspace.waiting().remove(*number, key, blocked.turn);
         }

@@ -273,9 +273,8 @@ fn client_unblock(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
     let as_error = ctx.args.get(3).is_some_and(|reason| is(reason, "error"));
-    let error = as_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
     let blocked = u64::try_from(int(&ctx.args[2])?).ok().and_then(|id| ctx.services.blocked.get(id));
-    let ended = blocked.is_some_and(|blocked| ctx.services.blocked.end(ctx.services, &blocked, error));
+    let ended = blocked.is_some_and(|blocked| ctx.services.blocked.end(ctx.services, &blocked, as_error));
     ctx.reply.int(ended.into());
     DONE
 }

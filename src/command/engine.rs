@@ -8,14 +8,14 @@
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
 
-use super::blocking::{BlockedClient, BlockedWait};
+use super::blocking::{BlockedClient, BlockedWait, Released};
 use super::key::type_name;
 use super::migrate::Migration;
 use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
-use super::transaction::forget_watched;
+use super::transaction::{abandon_transaction, forget_watched};
 use super::{Answer, Ctx, DONE, Error, Step};
 use crate::client::{Client, Queued, ReplyMode, State, Transaction};
 use crate::clock;
@@ -26,6 +26,7 @@ use crate::metrics::{Sample, WorkerMetrics};
 use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
 use smallvec::SmallVec;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use tokio::sync::oneshot;
@@ -265,7 +266,12 @@ impl Engine {
                 return self.refuse(None, unknown_subcommand(row, args), state, out);
             }
         };
-        if let Some(refusal) = self.check(id, row, args.len(), state) {
+        if let Some(mut refusal) = self.check(id, row, args.len(), state) {
+            if row.name == "exec" {
+                // An EXEC that cannot run ends the transaction all the same.
+                abandon_transaction(&self.services, client, state);
+                refusal = refusal.as_abort();
+            }
             return self.refuse(Some(id), refusal, state, out);
         }
         match self.services.pause.state(self.now_ms) {
@@ -430,9 +436,7 @@ impl Engine {
             && transaction.needs_memory
         {
             forget_watched(&services, state);
-            let reason = Error::OUT_OF_MEMORY;
-            let reason = String::from_utf8_lossy(reason.text()).into_owned();
-            return Err(Error::new(format!("EXECABORT Transaction discarded because of: {reason}")));
+            return Err(Error::OUT_OF_MEMORY.as_abort());
         }
         let buffers: Vec<(&[u8], Vec<ArgRange>)> = transaction
             .requests
@@ -471,6 +475,9 @@ impl Engine {
             .collect();
         let mut keys: Vec<Key<'_>> = steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
         keys.extend(&watched);
+        // Each CONFIG SET counts for what comes after it.
+        let changes = if steps.iter().any(|step| step.row.has(Flag::Admin)) { steps.len() } else { 0 };
+        let fresh: Vec<OnceCell<Arc<Settings>>> = (0..changes).map(|_| OnceCell::new()).collect();
         let touch = !state.no_touch;
         let mut access = space.prepare_with(&mut self.scratch, &keys, &whole, self.now_ms, touch);
         for key in &watched {
@@ -511,11 +518,14 @@ impl Engine {
                 may_block: false,
             };
             ctx.reply.array(steps.len());
-            for step in &steps {
+            for (index, step) in steps.iter().enumerate() {
                 (ctx.row, ctx.args, ctx.keys) = (step.row, step.args, &step.keys);
                 let mark = ctx.reply.output().mark();
                 let answer = (step.row.handler)(&mut ctx);
                 notes.push((answer.is_err(), clock::ticks()));
+                if step.row.has(Flag::Admin) {
+                    ctx.settings = fresh[index].get_or_init(|| Arc::clone(&services.config.settings()));
+                }
                 match answer {
                     Ok(Step::Wait(wait)) => last = Ok(Step::Wait(wait)),
                     Ok(_) => {}
@@ -528,6 +538,9 @@ impl Engine {
             }
             ctx.access.settle();
         }
+        if changes > 0 {
+            self.refresh_settings();
+        }
         for (step, (failed, ticks)) in steps.iter().zip(notes) {
             self.account_until(client, step.id, step.row, step.args, failed, 0, state, ticks);
         }
@@ -539,19 +552,30 @@ impl Engine {
         while let Some((database, key)) = self.scratch.take_ready() {
             let services = Arc::clone(&self.services);
             let space = &services.keyspace;
+            let mut there = self.type_of(space, database, &key);
             for id in space.waiting().clients(database, &key) {
-                let Some(blocked) = services.blocked.get(id).filter(|blocked| blocked.claim()) else {
+                let Some(blocked) = services.blocked.get(id) else { continue };
+                if !blocked.block.waits_for.allows(there) || !blocked.claim() {
                     continue;
-                };
-                let name = space.key(database, &key);
-                let mut access = space.prepare(&mut self.scratch, &[name], self.now_ms, false);
-                let type_name = access.get(name, Lookup::Silent).map(|entry| type_name(&entry));
-                access.settle();
-                if !blocked.block.waits_for.allows(type_name) || !self.serve(&services, &blocked) {
-                    blocked.release();
                 }
+                while !self.serve(&services, &blocked) {
+                    // Another worker may have had an element for it meanwhile, and have left it to this one.
+                    if services.blocked.release(&services, &blocked) != Released::LookAgain {
+                        break;
+                    }
+                }
+                there = self.type_of(space, database, &key);
             }
         }
+    }
+
+    /// The type of what a key holds.
+    fn type_of(&mut self, space: &Keyspace, database: usize, key: &[u8]) -> Option<&'static str> {
+        let key = space.key(database, key);
+        let mut access = space.prepare(&mut self.scratch, &[key], self.now_ms, false);
+        let there = access.get(key, Lookup::Silent).map(|entry| type_name(&entry));
+        access.settle();
+        there
     }
 
     /// Runs the command of a client that waits; answers whether that ended its wait.

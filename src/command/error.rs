@@ -53,6 +53,12 @@ impl Error {
         self.0.split(|byte| *byte == b' ').next().unwrap_or(b"ERR")
     }
 
+    /// The answer to an EXEC that this error keeps from running.
+    pub fn as_abort(&self) -> Error {
+        let reason = self.0.strip_prefix(b"ERR ").unwrap_or(&self.0);
+        Error::new([&b"EXECABORT Transaction discarded because of: "[..], reason].concat())
+    }
+
     /// The wrong number of arguments for a command of this full name.
     pub fn arity(full_name: &str) -> Error {
         Error::new(format!("ERR wrong number of arguments for '{full_name}' command"))

@@ -52,13 +52,13 @@ fn geoadd(ctx: &mut Ctx<'_>) -> Answer {
 
 fn geodist(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
+    if ctx.args.len() > 5 {
+        return Err(Error::SYNTAX);
+    }
     let meters = match ctx.args.get(4) {
         Some(word) => unit(word)?,
         None => 1.0,
     };
-    if ctx.args.len() > 5 {
-        return Err(Error::SYNTAX);
-    }
     let zset = ctx.access.read::<Zset>(key, Lookup::Read)?;
     let scores = zset.and_then(|zset| Some((zset.score(&ctx.args[2])?, zset.score(&ctx.args[3])?)));
     match scores {
@@ -428,10 +428,10 @@ pub const ROWS: &[Row] = &[
             arg("member1", ArgKind::String),
             arg("member2", ArgKind::String),
             one_of("unit", &[
-                token("m", "m"),
-                token("km", "km"),
-                token("ft", "ft"),
-                token("mi", "mi"),
+                token("m", "M"),
+                token("km", "KM"),
+                token("ft", "FT"),
+                token("mi", "MI"),
             ]).optional(),
         ]),
     row("geohash", -2, "geo", geohash)
@@ -469,7 +469,7 @@ pub const ROWS: &[Row] = &[
             arg("longitude", ArgKind::Double),
             arg("latitude", ArgKind::Double),
             arg("radius", ArgKind::Double),
-            one_of("unit", &[token("m", "m"), token("km", "km"), token("ft", "ft"), token("mi", "mi")]),
+            one_of("unit", &[token("m", "M"), token("km", "KM"), token("ft", "FT"), token("mi", "MI")]),
             token("withcoord", "WITHCOORD").optional(),
             token("withdist", "WITHDIST").optional(),
             token("withhash", "WITHHASH").optional(),
@@ -491,13 +491,16 @@ pub const ROWS: &[Row] = &[
         .complexity("O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.")
         .doc_flags(&["deprecated"])
         .deprecated("6.2.0", Some("`GEOSEARCH` with the `BYRADIUS` argument"))
-        .history(&[("6.2.0", "Added the `ANY` option for `COUNT`.")])
+        .history(&[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ])
         .args(&[
             key("key", 0),
             arg("longitude", ArgKind::Double),
             arg("latitude", ArgKind::Double),
             arg("radius", ArgKind::Double),
-            one_of("unit", &[token("m", "m"), token("km", "km"), token("ft", "ft"), token("mi", "mi")]),
+            one_of("unit", &[token("m", "M"), token("km", "KM"), token("ft", "FT"), token("mi", "MI")]),
             token("withcoord", "WITHCOORD").optional(),
             token("withdist", "WITHDIST").optional(),
             token("withhash", "WITHHASH").optional(),
@@ -519,12 +522,15 @@ pub const ROWS: &[Row] = &[
         .complexity("O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.")
         .doc_flags(&["deprecated"])
         .deprecated("6.2.0", Some("`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"))
-        .history(&[("7.0.0", "Added support for uppercase unit names.")])
+        .history(&[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ])
         .args(&[
             key("key", 0),
             arg("member", ArgKind::String),
             arg("radius", ArgKind::Double),
-            one_of("unit", &[token("m", "m"), token("km", "km"), token("ft", "ft"), token("mi", "mi")]),
+            one_of("unit", &[token("m", "M"), token("km", "KM"), token("ft", "FT"), token("mi", "MI")]),
             token("withcoord", "WITHCOORD").optional(),
             token("withdist", "WITHDIST").optional(),
             token("withhash", "WITHHASH").optional(),
@@ -546,11 +552,15 @@ pub const ROWS: &[Row] = &[
         .complexity("O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.")
         .doc_flags(&["deprecated"])
         .deprecated("6.2.0", Some("`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments"))
+        .history(&[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ])
         .args(&[
             key("key", 0),
             arg("member", ArgKind::String),
             arg("radius", ArgKind::Double),
-            one_of("unit", &[token("m", "m"), token("km", "km"), token("ft", "ft"), token("mi", "mi")]),
+            one_of("unit", &[token("m", "M"), token("km", "KM"), token("ft", "FT"), token("mi", "MI")]),
             token("withcoord", "WITHCOORD").optional(),
             token("withdist", "WITHDIST").optional(),
             token("withhash", "WITHHASH").optional(),
@@ -580,20 +590,20 @@ pub const ROWS: &[Row] = &[
                 block("circle", &[
                     arg("radius", ArgKind::Double).token("BYRADIUS"),
                     one_of("unit", &[
-                        token("m", "m"),
-                        token("km", "km"),
-                        token("ft", "ft"),
-                        token("mi", "mi"),
+                        token("m", "M"),
+                        token("km", "KM"),
+                        token("ft", "FT"),
+                        token("mi", "MI"),
                     ]),
                 ]),
                 block("box", &[
                     arg("width", ArgKind::Double).token("BYBOX"),
                     arg("height", ArgKind::Double),
                     one_of("unit", &[
-                        token("m", "m"),
-                        token("km", "km"),
-                        token("ft", "ft"),
-                        token("mi", "mi"),
+                        token("m", "M"),
+                        token("km", "KM"),
+                        token("ft", "FT"),
+                        token("mi", "MI"),
                     ]),
                 ]),
             ]),
@@ -627,20 +637,20 @@ pub const ROWS: &[Row] = &[
                 block("circle", &[
                     arg("radius", ArgKind::Double).token("BYRADIUS"),
                     one_of("unit", &[
-                        token("m", "m"),
-                        token("km", "km"),
-                        token("ft", "ft"),
-                        token("mi", "mi"),
+                        token("m", "M"),
+                        token("km", "KM"),
+                        token("ft", "FT"),
+                        token("mi", "MI"),
                     ]),
                 ]),
                 block("box", &[
                     arg("width", ArgKind::Double).token("BYBOX"),
                     arg("height", ArgKind::Double),
                     one_of("unit", &[
-                        token("m", "m"),
-                        token("km", "km"),
-                        token("ft", "ft"),
-                        token("mi", "mi"),
+                        token("m", "M"),
+                        token("km", "KM"),
+                        token("ft", "FT"),
+                        token("mi", "MI"),
                     ]),
                 ]),
             ]),

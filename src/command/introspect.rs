@@ -335,7 +335,8 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
     let mut keys = Vec::new();
     for spec in row.keys {
         let indices = spec.indices(&request);
-        if indices.is_empty() && matches!(spec.begin, Begin::Index(_)) {
+        let is_short = |begin| indices.is_empty() || !spec.counts_within(&request, begin);
+        if matches!(spec.begin, Begin::Index(begin) if is_short(begin)) {
             keys.clear();
             break;
         }

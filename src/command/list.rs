@@ -9,6 +9,10 @@ use crate::value::list::{ChunkLimit, End, List};
 
 const LIST: NotifyFlags = NotifyFlags::LIST;
 
+/// The answer to the one integer that has no opposite.
+const OUTSIDE_NEGATABLE: &str =
+    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+
 pub(super) fn limit(ctx: &Ctx<'_>) -> ChunkLimit {
     ChunkLimit::new(ctx.settings.list_max_listpack_size)
 }
@@ -162,6 +166,7 @@ fn lindex(ctx: &mut Ctx<'_>) -> Answer {
 fn lset(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, limit) = (ctx.key(0), ctx.args, limit(ctx));
     let list = ctx.access.write::<List>(key)?.ok_or(Error::NO_SUCH_KEY)?;
+    list.make_room(args[3].len(), 1, limit);
     let index = int(&args[2])?;
     let place = place(index, list.len()).ok_or(Error::fixed("ERR index out of range"))?;
     list.set(place, &args[3], limit);
@@ -182,6 +187,7 @@ fn linsert(ctx: &mut Ctx<'_>) -> Answer {
         ctx.reply.int(0);
         return DONE;
     };
+    list.make_room(args[4].len(), 1, limit);
     let Some(index) = list.find(&args[3]) else {
         ctx.reply.int(-1);
         return DONE;
@@ -228,6 +234,9 @@ fn ltrim(ctx: &mut Ctx<'_>) -> Answer {
 fn lrem(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, limit) = (ctx.key(0), ctx.args, limit(ctx));
     let count = int(&args[2])?;
+    if count == i64::MIN {
+        return Err(Error::fixed(OUTSIDE_NEGATABLE));
+    }
     let gone = match ctx.access.write::<List>(key)? {
         Some(list) => {
             let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
@@ -263,9 +272,7 @@ fn pos_options(ctx: &Ctx<'_>) -> Result<PosOptions, Error> {
                 return Err(Error::fixed(text));
             }
             if options.rank == i64::MIN {
-                let text =
-                    format!("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX);
-                return Err(Error::new(text));
+                return Err(Error::fixed(OUTSIDE_NEGATABLE));
             }
         } else if is(word, "count") {
             let text = "ERR COUNT can't be negative";

@@ -33,7 +33,7 @@ fn blmove(ctx: &mut Ctx<'_>) -> Answer {
     if move_one(ctx, from_end, to_end)? {
         return DONE;
     }
-    ctx.block_on(&ctx.keys[..1], WaitsFor::List, deadline, TimedOut::Null)
+    ctx.block_on(&ctx.keys[..1], WaitsFor::List, deadline, TimedOut::Nothing)
 }
 
 fn brpoplpush(ctx: &mut Ctx<'_>) -> Answer {
@@ -41,12 +41,12 @@ fn brpoplpush(ctx: &mut Ctx<'_>) -> Answer {
     if move_one(ctx, End::Back, End::Front)? {
         return DONE;
     }
-    ctx.block_on(&ctx.keys[..1], WaitsFor::List, deadline, TimedOut::Null)
+    ctx.block_on(&ctx.keys[..1], WaitsFor::List, deadline, TimedOut::Nothing)
 }
 
 fn blmpop(ctx: &mut Ctx<'_>) -> Answer {
-    let deadline = timeout(ctx, 1)?;
     let (end, count) = mpop_options(ctx, 2)?;
+    let deadline = timeout(ctx, 1)?;
     if mpop(ctx, end, count)? {
         return DONE;
     }

@@ -216,6 +216,14 @@ impl KeySpec {
         }
     }
 
+    /// Whether a number of keys, where there is one, is a number of arguments that are there.
+    pub fn counts_within(&self, args: &Args<'_>, begin: usize) -> bool {
+        let Find::Counted { number_at, first, step } = self.find else { return true };
+        let number = args.get(begin + number_at).and_then(number::parse_i64);
+        let number = number.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0);
+        number.is_some_and(|number| number <= args.len() && begin + first + (number - 1) * step < args.len())
+    }
+
     /// The keys' indices in a request.
     pub fn indices(&self, args: &Args<'_>) -> SmallVec<[usize; 2]> {
         let is_word = |index: &usize, word: &str| {

@@ -29,6 +29,8 @@ fn sadd(ctx: &mut Ctx<'_>) -> Answer {
     let set = ctx.access.write_or_create::<Set>(key)?;
     if set.is_empty() {
         *set = Set::for_members(&args[2], args.len() - 2, &limits);
+    } else {
+        set.expect_members(args.len() - 2, &limits);
     }
     let added = args.from(2).iter().filter(|member| set.add(member, &limits)).count();
     if added > 0 {
@@ -391,7 +393,7 @@ pub const ROWS: &[Row] = &[
     row("sinterstore", -3, "set", sinterstore)
         .flags(&[Flag::Write, Flag::DenyOom])
         .acl(&[Category::Set])
-        .keys(&[keys_at(1, 0, 1, &["RW", "update"]), keys_at(2, -1, 1, &["RO", "access"])])
+        .keys(&[keys_at(1, 0, 1, &["OW", "update"]), keys_at(2, -1, 1, &["RO", "access"])])
         .docs("Stores the intersect of multiple sets in a key.", "1.0.0")
         .complexity("O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.")
         .args(&[key("destination", 0), key("key", 1).multiple()]),

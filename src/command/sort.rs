@@ -3,7 +3,7 @@
 use super::list::limit;
 use super::parse::{int, is};
 use super::row::{
-    ArgKind, Category, Databases, Flag, Row, arg, block, key, keys_at, keys_unknown, one_of, row, token,
+    Arg, ArgKind, Category, Databases, Flag, Row, arg, block, key, keys_at, keys_unknown, one_of, row, token,
 };
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
@@ -13,7 +13,6 @@ use crate::resp::Args;
 use crate::value::Collection;
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
-use smallvec::smallvec;
 use std::cmp::Ordering;
 
 #[derive(Default)]
@@ -73,14 +72,31 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The key and, where it can be read, STORE's; errors are the handler's.
+/// The key and STORE's. What is wrong is the handler's to report; COMMAND GETKEYS looks for STORE all the same.
 const SORT_KEYS: Databases = |args, selected| {
-    let mut places = smallvec![(selected, 1)];
-    if let Ok(Options { store_at: Some(at), .. }) = Options::read(*args) {
-        places.push((selected, at));
-    }
-    places
+    let store_at = match Options::read(*args) {
+        Ok(options) => options.store_at,
+        Err(_) => guess_store(args),
+    };
+    std::iter::once(1).chain(store_at).map(|at| (selected, at)).collect()
 };
+
+/// Where the last STORE has its key in a request that is none.
+fn guess_store(args: &Args<'_>) -> Option<usize> {
+    let (mut at, mut found) = (2, None);
+    while let Some(word) = args.get(at) {
+        at += match word {
+            word if is(word, "limit") => 3,
+            word if is(word, "get") || is(word, "by") => 2,
+            word if is(word, "store") && at + 1 < args.len() => {
+                found = Some(at + 1);
+                1
+            }
+            _ => 1,
+        };
+    }
+    found
+}
 
 fn scope(args: &Args<'_>) -> Scope {
     match Options::read(*args) {
@@ -116,15 +132,16 @@ fn look_up(ctx: &mut Ctx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>>
 fn elements(ctx: &mut Ctx<'_>, options: &Options<'_>) -> Result<(Vec<Vec<u8>>, bool), Error> {
     let key = ctx.key(0);
     let mut elements = Vec::new();
+    // Where nothing is compared, DESC still turns what has an order.
+    let reverse = !options.sorts() && options.descending;
     let Some(entry) = ctx.access.get(key, Lookup::Read) else { return Ok((elements, false)) };
     match entry.collection() {
-        Some(Collection::List(list)) => list.visit(0, list.len(), false, |element| {
+        Some(Collection::List(list)) => list.visit(0, list.len(), reverse, |element| {
             elements.push(element.to_vec());
             true
         }),
         Some(Collection::Set(set)) => set.for_each(|member| elements.push(member.to_vec())),
         Some(Collection::Zset(zset)) => {
-            let reverse = !options.sorts() && options.descending;
             zset.visit(0, usize::MAX, reverse, |member, _| elements.push(member.to_vec()));
         }
         _ => return Err(Error::WRONG_TYPE),
@@ -157,9 +174,7 @@ fn weight(ctx: &mut Ctx<'_>, by: Option<&[u8]>, alpha: bool, element: &[u8]) -> 
         return Ok(Weight::Text(text));
     }
     match text {
-        // As C's strtod, which reads nothing as zero.
-        Some(text) if text.is_empty() => Ok(Weight::Number(0.0)),
-        Some(text) => number::parse_f64(&text)
+        Some(text) => number::parse_f64_as_c(&text)
             .map(Weight::Number)
             .ok_or(Error::fixed("ERR One or more scores can't be converted into double")),
         None => Ok(Weight::Number(0.0)),
@@ -248,12 +263,12 @@ pub const ROWS: &[Row] = &[
         .complexity("O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the number of returned elements. When the elements are not sorted, complexity is O(N).")
         .args(&[
             key("key", 0),
-            arg("by-pattern", ArgKind::Pattern).token("BY").display("pattern").optional(),
+            Arg { key_spec: Some(1), ..arg("by-pattern", ArgKind::Pattern) }.token("BY").display("pattern").optional(),
             block("limit", &[
                 arg("offset", ArgKind::Integer),
                 arg("count", ArgKind::Integer),
             ]).token("LIMIT").optional(),
-            arg("get-pattern", ArgKind::Pattern).token("GET").display("pattern").optional().multiple().multiple_token(),
+            Arg { key_spec: Some(1), ..arg("get-pattern", ArgKind::Pattern) }.token("GET").display("pattern").optional().multiple().multiple_token(),
             one_of("order", &[token("asc", "ASC"), token("desc", "DESC")]).optional(),
             token("sorting", "ALPHA").optional(),
             key("destination", 2).token("STORE").optional(),
@@ -271,12 +286,12 @@ pub const ROWS: &[Row] = &[
         .complexity("O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the number of returned elements. When the elements are not sorted, complexity is O(N).")
         .args(&[
             key("key", 0),
-            arg("by-pattern", ArgKind::Pattern).token("BY").display("pattern").optional(),
+            Arg { key_spec: Some(1), ..arg("by-pattern", ArgKind::Pattern) }.token("BY").display("pattern").optional(),
             block("limit", &[
                 arg("offset", ArgKind::Integer),
                 arg("count", ArgKind::Integer),
             ]).token("LIMIT").optional(),
-            arg("get-pattern", ArgKind::Pattern).token("GET").display("pattern").optional().multiple().multiple_token(),
+            Arg { key_spec: Some(1), ..arg("get-pattern", ArgKind::Pattern) }.token("GET").display("pattern").optional().multiple().multiple_token(),
             one_of("order", &[token("asc", "ASC"), token("desc", "DESC")]).optional(),
             token("sorting", "ALPHA").optional(),
         ]),

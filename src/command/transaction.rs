@@ -2,7 +2,7 @@
 
 use super::row::{Category, Flag, Row, key, keys_at, row};
 use super::{Answer, Ctx, DONE, Error, Services, Step};
-use crate::client::{State, Transaction};
+use crate::client::{Client, State, Transaction};
 use crate::keyspace::Lookup;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,14 +24,20 @@ fn exec(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn discard(ctx: &mut Ctx<'_>) -> Answer {
-    if ctx.state.transaction.take().is_none() {
+    if ctx.state.transaction.is_none() {
         return Err(Error::fixed("ERR DISCARD without MULTI"));
     }
-    forget_watched(ctx.services, ctx.state);
-    ctx.client.queued.store(u32::MAX, Relaxed);
-    ctx.client.watched.store(0, Relaxed);
+    abandon_transaction(ctx.services, ctx.client, ctx.state);
     ctx.reply.ok();
     DONE
+}
+
+/// Forgets what is queued and what is watched.
+pub fn abandon_transaction(services: &Services, client: &Client, state: &mut State) {
+    state.transaction = None;
+    forget_watched(services, state);
+    client.queued.store(u32::MAX, Relaxed);
+    client.watched.store(0, Relaxed);
 }
 
 fn watch(ctx: &mut Ctx<'_>) -> Answer {

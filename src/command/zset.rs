@@ -111,6 +111,8 @@ pub(super) fn add_members(
         let zset = ctx.access.write_or_create::<Zset>(key)?;
         if zset.is_empty() {
             *zset = Zset::for_members(members.len(), members[0].1.len(), &limits);
+        } else {
+            zset.expect_members(members.len(), &limits);
         }
         for (given, member) in members {
             let new =
@@ -139,7 +141,7 @@ fn zincrby(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, limits) = (ctx.key(0), ctx.args, limits(ctx.settings));
     let by = number::parse_f64(&args[2]).ok_or(Error::NOT_A_FLOAT)?;
     let old = ctx.access.write::<Zset>(key)?.and_then(|zset| zset.score(&args[3]));
-    let new = old.unwrap_or(0.0) + by;
+    let new = old.map_or(by, |old| old + by);
     if new.is_nan() {
         return Err(Error::fixed("ERR resulting score is not a number (NaN)"));
     }

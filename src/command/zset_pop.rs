@@ -145,8 +145,8 @@ fn zmpop(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn bzmpop(ctx: &mut Ctx<'_>) -> Answer {
-    let deadline = timeout(ctx, 1)?;
     let (from, count) = mpop_options(ctx, 2)?;
+    let deadline = timeout(ctx, 1)?;
     if mpop(ctx, from, count)? {
         return DONE;
     }

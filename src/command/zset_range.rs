@@ -49,9 +49,8 @@ fn score_bound(arg: &[u8]) -> Result<ScoreBound, Error> {
         Some(text) => (true, text),
         None => (false, arg),
     };
-    // C's strtod reads nothing as zero.
-    let score = if text.is_empty() { Some(0.0) } else { number::parse_f64(text) };
-    Ok(ScoreBound { score: score.ok_or(Error::fixed("ERR min or max is not a float"))?, exclusive })
+    let score = number::parse_f64_loosely(text).ok_or(Error::fixed("ERR min or max is not a float"))?;
+    Ok(ScoreBound { score, exclusive })
 }
 
 fn lex_bound(arg: &[u8]) -> Result<LexBound<'_>, Error> {

@@ -252,7 +252,7 @@ pub static PARAMETERS: &[Parameter] = rows! {
     // Collections.
     "hash-max-listpack-entries", hash_max_listpack_entries, Integer(0, i64::MAX), "128", Runtime,
         "Most fields of a hash that is kept packed";
-    "hash-max-listpack-value", hash_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
+    "hash-max-listpack-value", hash_max_listpack_value, Memory(0, LONG), "64", Runtime,
         "Longest field or value of a hash that is kept packed", unit "bytes";
     "list-max-listpack-size", list_max_listpack_size, Integer(-(INT + 1), INT), "-2", Runtime,
         "Most elements of one pack of a list; -1 to -5 for 4, 8, 16, 32 or 64 KiB";
@@ -266,7 +266,7 @@ pub static PARAMETERS: &[Parameter] = rows! {
         "Longest member of a set that is kept packed", unit "bytes";
     "zset-max-listpack-entries", zset_max_listpack_entries, Integer(0, i64::MAX), "128", Runtime,
         "Most members of a sorted set that is kept packed";
-    "zset-max-listpack-value", zset_max_listpack_value, Integer(0, i64::MAX), "64", Runtime,
+    "zset-max-listpack-value", zset_max_listpack_value, Memory(0, LONG), "64", Runtime,
         "Longest member of a sorted set that is kept packed", unit "bytes";
     "stream-node-max-bytes", stream_node_max_bytes, Memory(0, LONG), "4096", Runtime,
         "Bytes from which on a node of a stream takes no more entries; 0 for no limit", unit "bytes";

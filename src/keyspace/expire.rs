@@ -15,7 +15,7 @@ const FIELDS_PER_LOCK: usize = 1024;
 
 impl Keyspace {
     /// Removes the keys that are due in every `of`-th shard from the `part`-th on, for at most about
-    /// `budget` of them. Answers whether there may be more.
+    /// `budget` of them, fields of hashes included. Answers whether there may be more.
     pub fn expire_due(
         &self,
         scratch: &mut Scratch,
@@ -42,7 +42,7 @@ impl Keyspace {
         false
     }
 
-    /// Deals with up to `most` items of one shard; returns how many.
+    /// Deals with up to `most` items of one shard; returns how many, and the fields of hashes removed.
     fn expire_some(
         &self,
         scratch: &mut Scratch,
@@ -93,21 +93,23 @@ impl Keyspace {
                 }
             }
         }
-        drop(state);
-        for (entry, version) in removed {
+        // Under the lock, so that no EXEC can run between a removal and the news of it.
+        for (entry, version) in &removed {
             scratch.counts.expired += 1;
             let effect = Effect {
                 database: number,
                 key: entry.key().into(),
-                version,
+                version: *version,
                 change: Change::Delete,
                 class: NotifyFlags::EXPIRED,
                 event: "expired",
             };
             self.push_effect(scratch, effect);
-            self.discard(scratch, entry);
         }
-        for FieldsRemoved { key, version, emptied } in fields_removed {
+        let mut fields = 0;
+        let mut garbage: Vec<Entry> = removed.into_iter().map(|(entry, _)| entry).collect();
+        for FieldsRemoved { key, version, count, emptied } in fields_removed {
+            fields += count;
             let effect = Effect {
                 database: number,
                 key,
@@ -121,11 +123,13 @@ impl Keyspace {
                 let gone =
                     Effect { change: Change::Delete, class: NotifyFlags::GENERIC, event: "del", ..effect };
                 self.push_effect(scratch, gone);
-                self.discard(scratch, entry);
+                garbage.push(entry);
             }
         }
+        drop(state);
+        garbage.into_iter().for_each(|entry| self.discard(scratch, entry));
         self.deliver(scratch);
-        items.max(1)
+        items.max(1) + fields
     }
 }
 
@@ -133,6 +137,8 @@ impl Keyspace {
 struct FieldsRemoved {
     key: Box<[u8]>,
     version: u64,
+    /// How many.
+    count: usize,
     /// The entry, if no field was left.
     emptied: Option<Entry>,
 }
@@ -152,5 +158,5 @@ fn remove_fields(state: &mut ShardState, position: u32, key: &[u8], now_ms: i64)
     state.version += 1;
     let emptied = is_empty.then(|| state.table.remove_at(index));
     state.expires -= u32::from(emptied.as_ref().is_some_and(|entry| entry.expires_at_ms().is_some()));
-    Some(FieldsRemoved { key: key.into(), version: state.version, emptied })
+    Some(FieldsRemoved { key: key.into(), version: state.version, count: removed, emptied })
 }

@@ -79,14 +79,12 @@ impl Cell {
         spread(self.y) | spread(self.x) << 1
     }
 
-    /// The neighbour so many cells east and north; the grid wraps around.
+    /// The neighbour so many cells east and north; the grid wraps around. What lies on the eastern or northern edge itself is
+    /// in a cell beyond the last one, and stays there.
     fn neighbour(self, east: i32, north: i32) -> Cell {
         let mask = ((1_u64 << self.steps) - 1) as u32;
-        Cell {
-            x: self.x.wrapping_add_signed(east) & mask,
-            y: self.y.wrapping_add_signed(north) & mask,
-            ..self
-        }
+        let moved = |at: u32, by: i32| if by == 0 { at } else { at.wrapping_add_signed(by) & mask };
+        Cell { x: moved(self.x, east), y: moved(self.y, north), ..self }
     }
 
     /// The least and greatest longitude and latitude.
@@ -110,9 +108,17 @@ pub fn score(place: Place) -> f64 {
     Cell::of(place, STEPS_MAX, LATITUDE).bits() as f64
 }
 
+/// A score as the bits of a cell. Of what is no score of a place it gives what a conversion in C gives on x86-64, so that
+/// clients see the same nonsense.
+fn score_bits(score: f64) -> u64 {
+    const HALF: f64 = (1_u64 << 63) as f64;
+    let signed = |number: f64| if (-HALF..HALF).contains(&number) { number as i64 } else { i64::MIN };
+    if score < HALF { signed(score) as u64 } else { signed(score - HALF) as u64 ^ 1 << 63 }
+}
+
 /// The place of a score: the middle of its cell.
 pub fn place(score: f64) -> Place {
-    let bits = score as u64;
+    let bits = score_bits(score);
     let cell = Cell { x: collect(bits >> 1), y: collect(bits), steps: STEPS_MAX };
     let [(west, east), (south, north)] = cell.area();
     Place {

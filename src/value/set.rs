@@ -45,6 +45,15 @@ impl Set {
         }
     }
 
+    /// Goes over to a table where `len` more members are too many for the present form, known or not.
+    pub fn expect_members(&mut self, len: usize, limits: &SetLimits) {
+        match self {
+            Set::Ints(_) if len > limits.ints => self.become_table(),
+            Set::Packed(_) if len > limits.pack.entries => self.become_table(),
+            _ => {}
+        }
+    }
+
     /// The name that Redis has for the form.
     pub fn encoding(&self) -> &'static str {
         match self {

@@ -6,7 +6,9 @@
 mod support;
 
 mod bitmaps;
+mod blocking;
 mod client;
+mod collections;
 mod config;
 mod connection;
 mod differential;
@@ -15,6 +17,7 @@ mod eviction;
 mod expire;
 mod hyperloglogs;
 mod keys;
+mod large_values;
 mod limits;
 mod notifications;
 mod protocol;
@@ -25,3 +28,4 @@ mod scan;
 mod server;
 mod streams;
 mod strings;
+mod transactions;

@@ -148,3 +148,64 @@ fn evicted_is_fired_for_each_victim() {
     assert_eq!(message[2].text(), "__keyevent@0__:evicted");
     assert!(message[3].text().starts_with("key:") || message[3].text() == "one");
 }
+
+/// The events of collections: each class under its own letter, and what follows when a collection goes.
+#[test]
+fn each_write_to_a_collection_fires_redis_own_events() {
+    let (_server, mut c, mut l) = listening("KEA");
+    for (command, expected) in [
+        ("HSET h a 1 b 2", "hset h"),
+        ("HSETNX h a 2", ""),
+        ("HINCRBY h a 1", "hincrby h"),
+        ("HINCRBYFLOAT h a 1", "hincrbyfloat h"),
+        ("HDEL h a b", "hdel h, del h"),
+        ("RPUSH l a b c", "rpush l"),
+        ("LPUSHX none a", ""),
+        ("LINSERT l BEFORE b x", "linsert l"),
+        ("LSET l 0 y", "lset l"),
+        ("LREM l 0 x", "lrem l"),
+        ("LTRIM l 0 1", "ltrim l"),
+        ("LMOVE l m LEFT RIGHT", "rpush m, lpop l"),
+        ("BLPOP l m 0", "lpop l, del l"),
+        ("LMPOP 1 m LEFT", "lpop m, del m"),
+        ("SADD s a b c", "sadd s"),
+        ("SMOVE s t a", "srem s, sadd t"),
+        ("SUNIONSTORE u s t", "sunionstore u"),
+        ("SINTERSTORE u s none", "del u"),
+        ("SDIFFSTORE u s t", "sdiffstore u"),
+        ("SREM s b c", "srem s, del s"),
+        ("SPOP t", "spop t, del t"),
+        ("ZADD z 1 a 2 b 3 c", "zadd z"),
+        ("ZADD z 1 a", ""),
+        ("ZADD z INCR 1 a", "zincr z"),
+        ("ZINCRBY z 1 a", "zincr z"),
+        ("ZRANGESTORE y z 0 -1", "zrangestore y"),
+        ("ZUNIONSTORE y 1 z", "zunionstore y"),
+        ("ZINTERSTORE x 2 z none", ""),
+        ("ZDIFFSTORE y 1 z", "zdiffstore y"),
+        ("ZPOPMIN y", "zpopmin y"),
+        ("BZPOPMAX y 0", "zpopmax y"),
+        ("ZMPOP 1 y MIN", "zpopmin y, del y"),
+        ("ZREMRANGEBYRANK z 0 0", "zremrangebyrank z"),
+        ("ZREMRANGEBYSCORE z 0 0", ""),
+        ("ZREM z a b c", "zrem z, del z"),
+        ("GEOADD g 13.361389 38.115556 p", "zadd g"),
+        ("GEOSEARCHSTORE d g FROMMEMBER p BYRADIUS 1 m", "geosearchstore d"),
+        ("GEORADIUS g 13.361389 38.115556 1 m STORE d", "georadiusstore d"),
+        ("SORT g BY nosort STORE d", "sortstore d"),
+        ("SORT none STORE d", "del d"),
+    ] {
+        assert_eq!(events(&mut c, &mut l, command), expected, "{command}");
+    }
+    for (class, command, expected) in [
+        ("Eh", "HSET h a 1", "hset h"),
+        ("El", "RPUSH l a", "rpush l"),
+        ("Es", "SADD s a", "sadd s"),
+        ("Ez", "ZADD z 1 a", "zadd z"),
+        ("E$", "HSET h b 1", ""),
+        ("Eg", "HDEL h a b", "del h"),
+    ] {
+        c.run(&format!("CONFIG SET notify-keyspace-events {class}"));
+        assert_eq!(events(&mut c, &mut l, command), expected, "{command} with {class}");
+    }
+}

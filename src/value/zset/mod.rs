@@ -119,6 +119,13 @@ impl Zset {
         }
     }
 
+    /// Goes over to the ordered form where `len` more members are too many for a pack, known or not.
+    pub fn expect_members(&mut self, len: usize, limits: &PackLimits) {
+        if matches!(self, Zset::Packed(_)) && len > limits.entries {
+            self.become_ordered();
+        }
+    }
+
     /// The name that Redis has for the form.
     pub fn encoding(&self) -> &'static str {
         match self {
@@ -220,7 +227,7 @@ impl Zset {
         let mut pack = Listpack::new();
         self.visit(0, usize::MAX, false, |name, score| {
             pack.push_back(name);
-            pack.push_back(number::format_double(score).as_bytes());
+            pack.push_back(packed_text(score).as_bytes());
         });
         *self = Zset::Packed(pack);
     }
@@ -345,6 +352,11 @@ impl Zset {
     }
 }
 
+/// A score as a pack holds it: -0 is the integer 0 there.
+fn packed_text(score: f64) -> String {
+    number::format_double(score + 0.0)
+}
+
 fn insert_into_pack(pack: &mut Listpack, name: &[u8], score: f64) {
     let mut before = None;
     visit_pack(pack, |position, element, other_score| {
@@ -354,7 +366,7 @@ fn insert_into_pack(pack: &mut Listpack, name: &[u8], score: f64) {
         }
         earlier
     });
-    let text = number::format_double(score);
+    let text = packed_text(score);
     match before {
         Some(position) => {
             let at = pack.insert_before(position, name);

@@ -3,6 +3,7 @@
 //! Byte by byte, unless one of two tables says otherwise: [`NORMALISERS`], for replies that no two runs of one server share,
 //! and [`EXCEPTIONS`], for what Redis 7.4 answers differently from the oracle's 7.0, where 7.4 is right.
 
+use super::collections::newer_oracle;
 use super::generate::{PARAMETERS, Request, is_shared};
 use crate::support::{Reply, Value, show};
 
@@ -17,11 +18,32 @@ const NORMALISERS: &[(&str, Same)] = &[
     ("PUBSUB SHARDCHANNELS", unordered),
     ("SCAN", same_scan),
     ("RANDOMKEY", same_kind),
+    ("SMEMBERS", unordered),
+    ("SINTER", unordered),
+    ("SUNION", unordered),
+    ("SDIFF", unordered),
+    ("SPOP", unordered),
+    ("HKEYS", unordered),
+    ("HVALS", unordered),
+    ("HGETALL", unordered_pairs),
+    ("SSCAN", same_scan),
+    ("HSCAN", same_scan_of_pairs),
+    ("ZSCAN", same_scan_of_pairs),
+    ("SORT", same_sort),
+    ("SORT_RO", same_sort),
+    // Drawn at random.
+    ("SRANDMEMBER", same_size),
+    ("HRANDFIELD", same_size),
+    ("ZRANDMEMBER", same_size),
     // The clocks of two servers.
     ("TTL", near),
     ("PTTL", near),
     ("EXPIRETIME", near),
     ("PEXPIRETIME", near),
+    ("HTTL", all_near),
+    ("HPTTL", all_near),
+    ("HEXPIRETIME", all_near),
+    ("HPEXPIRETIME", all_near),
     ("TIME", same_kind),
     ("OBJECT IDLETIME", same_kind),
     ("OBJECT FREQ", same_kind),
@@ -89,6 +111,33 @@ const EXCEPTIONS: &[(&str, Explains)] = &[
         let now = old.replace("between 1 and 2147483647 inclusive", "between 1 and 64 inclusive");
         old.contains("'maxmemory-samples'") && show(&got.bytes) == now
     }),
+    ("7.4 writes the shortest form of a score", |request, oracle, got| {
+        let name = full_name(request);
+        let scored = name.starts_with('Z') || name.starts_with("BZ") || name.starts_with("GEO");
+        let one = |reply: &Reply| shortest_doubles(std::slice::from_ref(&reply.value));
+        scored && !newer_oracle() && one(oracle) == one(got)
+    }),
+    ("7.2 made listpacks of small sets and lists", |request, oracle, got| {
+        let encodings = [("hashtable", "listpack"), ("quicklist", "listpack")];
+        let bulk = |value: &Value, name: &str| *value == Value::Bulk(name.into());
+        full_name(request) == "OBJECT ENCODING"
+            && !newer_oracle()
+            && encodings.iter().any(|(old, new)| bulk(&oracle.value, old) && bulk(&got.value, new))
+    }),
+    (
+        "7.4 calls a hash whose fields were to expire, and had none of that name, a listpackex",
+        |request, oracle, got| {
+            full_name(request) == "OBJECT ENCODING"
+                && newer_oracle()
+                && oracle.bytes == b"$10\r\nlistpackex\r\n"
+                && got.bytes == b"$8\r\nlistpack\r\n"
+        },
+    ),
+    ("SORT makes a skiplist of a sorted set that it only reads", |request, oracle, got| {
+        full_name(request) == "OBJECT ENCODING"
+            && oracle.bytes == b"$8\r\nskiplist\r\n"
+            && got.bytes == b"$8\r\nlistpack\r\n"
+    }),
     ("7.2 names the command whose list of streams is unbalanced", |request, oracle, got| {
         let unbalanced = |reply: &Reply| show(&reply.bytes).starts_with("-ERR Unbalanced");
         full_name(request).starts_with("XREAD") && unbalanced(oracle) && unbalanced(got)
@@ -97,6 +146,22 @@ const EXCEPTIONS: &[(&str, Explains)] = &[
         full_name(request) == "CLIENT KILL" && request.iter().any(|word| word.eq_ignore_ascii_case(b"MAXAGE"))
     }),
 ];
+
+/// Texts that are doubles in their shortest form, within arrays too: 7.0 writes 17 digits, 7.4 as few as tell it apart.
+fn shortest_doubles(items: &[Value]) -> Vec<Value> {
+    let shortest = |text: &[u8]| {
+        let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+        // A pack of 7.4 does not know -0.
+        number.map_or(text.to_vec(), |number| format!("{:?}", number + 0.0).into_bytes())
+    };
+    let one = |value: &Value| match value {
+        Value::Bulk(text) => Value::Bulk(shortest(text)),
+        Value::Double(text) => Value::Double(shortest(text)),
+        Value::Array(items) => Value::Array(shortest_doubles(items)),
+        other => other.clone(),
+    };
+    items.iter().map(one).collect()
+}
 
 /// A field of COMMAND INFO or DOCS that 7.4 answers otherwise than 7.0.
 struct CommandChange {
@@ -108,6 +173,10 @@ enum Now {
     Arity(i64),
     Tips(&'static [&'static str]),
     Since(&'static str),
+    /// Other key specifications, not compared.
+    Keys,
+    /// Not `noscript` any more.
+    Scriptable,
     /// Another shape, not compared.
     Arguments,
 }
@@ -145,6 +214,22 @@ const COMMAND_CHANGES: &[CommandChange] = &[
     CommandChange { command: "bitop", now: Now::Arguments },
     CommandChange { command: "xinfo|stream", now: Now::Arguments },
     CommandChange { command: "pfmerge", now: Now::Arguments },
+    CommandChange { command: "blmove", now: Now::Scriptable },
+    CommandChange { command: "blpop", now: Now::Scriptable },
+    CommandChange { command: "brpop", now: Now::Scriptable },
+    CommandChange { command: "brpoplpush", now: Now::Scriptable },
+    CommandChange { command: "bzpopmax", now: Now::Scriptable },
+    CommandChange { command: "bzpopmin", now: Now::Scriptable },
+    CommandChange { command: "sinterstore", now: Now::Keys },
+    CommandChange { command: "zrank", now: Now::Arity(-3) },
+    CommandChange { command: "zrevrank", now: Now::Arity(-3) },
+    CommandChange { command: "geohash", now: Now::Arguments },
+    CommandChange { command: "geopos", now: Now::Arguments },
+    CommandChange { command: "georadius", now: Now::Arguments },
+    CommandChange { command: "georadiusbymember", now: Now::Arguments },
+    CommandChange { command: "hscan", now: Now::Arguments },
+    CommandChange { command: "zrank", now: Now::Arguments },
+    CommandChange { command: "zrevrank", now: Now::Arguments },
 ];
 
 /// True when `got` is a right answer to `request`, given what the oracle said.
@@ -189,11 +274,77 @@ fn sorted(value: &Value) -> Vec<Value> {
     items
 }
 
+/// Pairs in any order, be they a map or an array of names and values.
+fn unordered_pairs(request: &Request, a: &Value, b: &Value) -> bool {
+    same_kind(request, a, b) && pairs(a) == pairs(b)
+}
+
+fn pairs(value: &Value) -> Vec<Vec<Value>> {
+    let mut pairs = value.items().chunks(2).map(<[Value]>::to_vec).collect::<Vec<_>>();
+    pairs.sort();
+    pairs
+}
+
+/// As many elements of the same kinds, and the same ones where all were asked for.
+fn same_size(request: &Request, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            let count = request.get(2).and_then(|count| std::str::from_utf8(count).ok()?.parse::<i64>().ok());
+            let all = count.is_some_and(|count| count > a.len() as i64);
+            let kinds = |items: &[Value]| {
+                items.iter().map(|item| matches!(item, Value::Array(_))).collect::<Vec<_>>()
+            };
+            kinds(a) == kinds(b)
+                && (!all
+                    || shortest_doubles(&sorted(&Value::Array(a.clone())))
+                        == shortest_doubles(&sorted(&Value::Array(b.clone()))))
+        }
+        _ => same_kind(request, a, b),
+    }
+}
+
+/// The order of a set is not to be relied on, and what weighs the same by an outer key or cannot be told apart comes in any order.
+fn same_sort(request: &Request, a: &Value, b: &Value) -> bool {
+    let has = |word: &[u8]| request.iter().any(|other| other.eq_ignore_ascii_case(word));
+    let by_itself = has(b"BY");
+    let limited = has(b"LIMIT");
+    match (a, b) {
+        (Value::Array(_), Value::Array(_)) if by_itself && limited => a.items().len() == b.items().len(),
+        (Value::Array(_), Value::Array(_)) if by_itself => sorted(a) == sorted(b),
+        // ALPHA compares as C does, up to a zero byte.
+        (Value::Array(a), Value::Array(b)) if has(b"ALPHA") => {
+            let until_zero = |items: &[Value]| {
+                let cut = |item: &Value| match item {
+                    Value::Bulk(text) => text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
+                    _ => None,
+                };
+                items.iter().map(cut).collect::<Vec<_>>()
+            };
+            until_zero(a) == until_zero(b)
+        }
+        _ => false,
+    }
+}
+
 /// Numbers a few seconds apart, or milliseconds where both are large; the marks -1 and -2 must be the same.
 fn near(request: &Request, a: &Value, b: &Value) -> bool {
     let slack = if request[0].to_ascii_uppercase().starts_with(b"P") { 20_000 } else { 20 };
     let (a, b) = (a.integer(), b.integer());
     a == b || (a >= 0 && b >= 0 && (a - b).abs() <= slack)
+}
+
+/// The same for each of several fields.
+fn all_near(_: &Request, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            let both_near = |(a, b): (&Value, &Value)| {
+                let (a, b) = (a.integer(), b.integer());
+                a == b || (a >= 0 && b >= 0 && (a - b).abs() <= 20_000)
+            };
+            a.len() == b.len() && a.iter().zip(b).all(both_near)
+        }
+        _ => a == b,
+    }
 }
 
 /// The same but for how long ago each was delivered.
@@ -248,10 +399,28 @@ fn timeless(value: &Value) -> Value {
 fn same_scan(request: &Request, a: &Value, b: &Value) -> bool {
     let (a, b) = (a.items(), b.items());
     let whole = |reply: &[Value]| reply[0] == Value::Bulk(b"0".to_vec());
-    if request.get(1).is_some_and(|cursor| cursor == b"0") && whole(&a) && whole(&b) {
+    let cursor = if full_name(request) == "SCAN" { 1 } else { 2 };
+    if request.get(cursor).is_some_and(|cursor| cursor == b"0") && whole(&a) && whole(&b) {
         sorted(&a[1]) == sorted(&b[1])
     } else {
         same_kind(&Vec::new(), &a[1], &b[1])
+    }
+}
+
+/// As [`same_scan`], of a hash or a sorted set.
+fn same_scan_of_pairs(request: &Request, a: &Value, b: &Value) -> bool {
+    if request.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES")) {
+        return same_scan(request, a, b);
+    }
+    let (a, b) = (a.items(), b.items());
+    let whole = |reply: &[Value]| reply[0] == Value::Bulk(b"0".to_vec());
+    if request.get(2).is_some_and(|cursor| cursor == b"0") && whole(&a) && whole(&b) {
+        pairs(&a[1])
+            .iter()
+            .map(|pair| shortest_doubles(pair))
+            .eq(pairs(&b[1]).iter().map(|pair| shortest_doubles(pair)))
+    } else {
+        same_kind(request, &a[1], &b[1])
     }
 }
 
@@ -300,17 +469,24 @@ fn command_row(row: Value, seven_four: bool) -> Option<Value> {
     for field in [2, 6, 7] {
         fields[field] = Value::Array(sorted(&fields[field]));
     }
-    if !seven_four {
+    if !seven_four && !newer_oracle() {
         for change in COMMAND_CHANGES.iter().filter(|change| change.command == name) {
             match change.now {
+                Now::Scriptable => {
+                    let flags = fields[2].items().into_iter().filter(|flag| flag.text() != "noscript");
+                    fields[2] = Value::Array(flags.collect());
+                }
                 Now::Arity(arity) => fields[1] = Value::Integer(arity),
                 Now::Tips(tips) => {
                     fields[7] =
                         Value::Array(tips.iter().map(|tip| Value::Bulk(tip.as_bytes().into())).collect())
                 }
-                Now::Since(_) | Now::Arguments => {}
+                Now::Since(_) | Now::Arguments | Now::Keys => {}
             }
         }
+    }
+    if COMMAND_CHANGES.iter().any(|change| change.command == name && matches!(change.now, Now::Keys)) {
+        fields[8] = Value::Null;
     }
     let rows =
         fields[9].items().into_iter().filter_map(|row| command_row(row, seven_four)).collect::<Vec<_>>();

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::collections;
 use crate::support::Random;
 
 pub type Request = Vec<Vec<u8>>;
@@ -317,7 +318,7 @@ const COMMANDS: &str = "append;auth;bitcount;bitfield;bitfield_ro;bitop;bitpos;c
 
 /// True for a command, or a subcommand in the form `name|sub`, that both servers have.
 pub fn is_shared(name: &str) -> bool {
-    COMMANDS.split(';').any(|command| command == name)
+    COMMANDS.split(';').chain(collections::COMMANDS.split(';')).any(|command| command == name)
 }
 
 /// Draws steps from the tables.
@@ -330,6 +331,19 @@ pub struct Generator {
 }
 
 impl Generator {
+    pub fn new(seed: u64) -> Generator {
+        Generator { random: Random::new(seed), clock: 1, next: VecDeque::new() }
+    }
+
+    /// A step, or a few that belong together, mostly of the commands of collections.
+    pub fn collection_steps(&mut self) -> Vec<Step> {
+        match self.random.below(100) {
+            0..=1 => collections::transaction(self),
+            2..=5 if collections::newer_oracle() => vec![Step::Main(self.request(collections::NEWER))],
+            _ => collections::main_steps(self),
+        }
+    }
+
     pub fn step(&mut self) -> Step {
         if let Some(step) = self.next.pop_front() {
             return step;
@@ -354,7 +368,7 @@ impl Generator {
         }
     }
 
-    fn request(&mut self, table: &[(usize, &str)]) -> Request {
+    pub fn request(&mut self, table: &[(usize, &str)]) -> Request {
         let total = table.iter().map(|(weight, _)| weight).sum();
         loop {
             let mut at = self.random.below(total);
@@ -373,7 +387,10 @@ impl Generator {
             if self.random.chance(12) {
                 self.break_somewhere(&mut request);
             }
-            if is_harmless(&request, table.as_ptr() == MAIN.as_ptr() || table.as_ptr() == NEWER.as_ptr()) {
+            if is_harmless(
+                &request,
+                ![LISTENER, SESSION].iter().any(|other| other.as_ptr() == table.as_ptr()),
+            ) {
                 return request;
             }
         }
@@ -470,7 +487,8 @@ impl Generator {
                 let line = self.random.pick(&lines);
                 return request.extend(line.split(' ').map(|word| word.as_bytes().to_vec()));
             }
-            _ => self.odd_case(word),
+            "$cline" => return request.extend(collections::line(self)),
+            _ => collections::word(self, word).unwrap_or_else(|| self.odd_case(word)),
         };
         request.push(argument);
     }
@@ -483,12 +501,12 @@ impl Generator {
         request.push(self.one_of(values.as_bytes()));
     }
 
-    fn one_of(&mut self, pool: &[u8]) -> Vec<u8> {
+    pub fn one_of(&mut self, pool: &[u8]) -> Vec<u8> {
         let words = pool.split(|&byte| byte == b'|').collect::<Vec<_>>();
         self.random.pick(&words).to_vec()
     }
 
-    fn value(&mut self) -> Vec<u8> {
+    pub fn value(&mut self) -> Vec<u8> {
         match self.random.below(10) {
             0..=2 => self.one_of(INTEGERS),
             3 => self.one_of(FLOATS),
@@ -601,6 +619,9 @@ fn is_harmless(request: &Request, main: bool) -> bool {
         (from..request.len()).any(|index| number(index).is_some_and(|n| (1..1_000_000).contains(&n)))
     };
     let (name, second) = (upper(0), upper(1));
+    if let Some(harmless) = collections::is_harmless(&name, request) {
+        return harmless;
+    }
     match name.as_slice() {
         b"SHUTDOWN" | b"MONITOR" => false,
         b"HELLO" if main => false,

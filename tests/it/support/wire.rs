@@ -18,6 +18,25 @@ pub struct Reply {
     pub value: Value,
 }
 
+impl Reply {
+    /// The elements of an aggregate, each as it came; none of anything else.
+    pub fn parts(&self) -> Vec<Reply> {
+        let count = match &self.value {
+            Value::Array(items) | Value::Set(items) | Value::Push(items) => items.len(),
+            _ => 0,
+        };
+        let header = self.bytes.windows(2).position(|pair| pair == b"\r\n").map_or(0, |end| end + 2);
+        let mut rest = &self.bytes[header..];
+        let mut parts = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (value, length) = parse(rest).expect("a whole reply");
+            parts.push(Reply { bytes: rest[..length].to_vec(), value });
+            rest = &rest[length..];
+        }
+        parts
+    }
+}
+
 /// A reply's tree. Numbers that only RESP3 has keep their text, since their exact form is what tests compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
