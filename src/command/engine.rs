@@ -20,13 +20,20 @@ use crate::client::{Client, Queued, ReplyMode, State};
 use crate::clock;
 use crate::config::Settings;
 use crate::keyspace::{Key, Keyspace, Scope, Scratch};
-use crate::memory::{KeyHash, usage};
+use crate::memory::slot::EntryRef;
+use crate::memory::{KeyHash, ShardState, usage};
 use crate::metrics::{Sample, WorkerMetrics};
 use crate::resp::{ArgRange, Args, Output, Reply};
+use crate::value::Collection;
+use crate::value::prefetch::{Aim, prefetch_all};
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
+
+/// How many requests' collections are asked for at once.
+const PREFETCH_REQUESTS: usize = 16;
 
 /// One request of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -143,23 +150,58 @@ impl Engine {
     }
 
     /// Asks the processor for what the requests of a batch will touch.
-    pub fn prepare_batch(&self, database: usize, requests: &[Request]) {
+    pub fn prepare_batch(&self, database: usize, requests: &[Request], buffer: &[u8], args: &[ArgRange]) {
         self.prefetch_slots(database, requests);
         if requests.len() > 1 {
-            self.prefetch_entries(database, requests);
-            self.prefetch_collections(database, requests);
+            self.prefetch_entries(database, requests.iter().filter(|request| !request.of_collection));
+            for some in requests.chunks(PREFETCH_REQUESTS) {
+                self.prefetch_collections(database, some, buffer, args);
+            }
         }
     }
 
-    /// Asks the processor for the collections of the requests' first keys, then for what these point to.
-    fn prefetch_collections(&self, database: usize, requests: &[Request]) {
+    /// Asks the processor for the collections of the requests' first keys and for what of them the requests
+    /// name, pointer by pointer: each step reads what the one before has asked for.
+    fn prefetch_collections(&self, database: usize, requests: &[Request], buffer: &[u8], args: &[ArgRange]) {
         let database = self.services.keyspace.database(database);
-        for inside in [false, true] {
-            for request in requests.iter().filter(|request| request.of_collection) {
-                if let Some(hash) = request.hash {
-                    database.shard_of(hash).prefetch_collection(hash, inside);
+        // 1. The shards are held all the while; those that are not free are passed over.
+        let mut held: SmallVec<[(usize, MutexGuard<'_, ShardState>); PREFETCH_REQUESTS]> = SmallVec::new();
+        let mut looks: SmallVec<[(usize, KeyHash, Aim<'_>); PREFETCH_REQUESTS]> = SmallVec::new();
+        for request in requests.iter().filter(|request| request.of_collection) {
+            let (Some(hash), Found::Command(_, row)) = (request.hash, request.found) else { continue };
+            let shard = database.shard_index(hash);
+            let place = match database.shards()[shard].try_look() {
+                Some(guard) => {
+                    held.push((shard, guard));
+                    held.len() - 1
                 }
+                None => match held.iter().position(|(held, _)| *held == shard) {
+                    Some(place) => place,
+                    None => continue,
+                },
+            };
+            let args = Args::new(buffer, &args[request.first..request.first + request.len]);
+            let member = args.get(if row.name == "zadd" { 3 } else { 2 }).unwrap_or_default();
+            looks.push((place, hash, Aim { member, front: row.name.starts_with('l') }));
+        }
+        // 2. The entries.
+        for (place, hash, _) in &looks {
+            held[*place].1.table.prefetch(hash.position());
+        }
+        // 3. The collections.
+        let mut collections: SmallVec<[(&Collection, Aim<'_>); PREFETCH_REQUESTS]> = SmallVec::new();
+        for (place, hash, aim) in &looks {
+            let entry = held[*place].1.table.first_at(hash.position());
+            if let Some(collection) = entry.and_then(EntryRef::into_collection) {
+                prefetch_all(collection);
+                collections.push((collection, *aim));
             }
+        }
+        // 4. What they point to.
+        let mut step = 0;
+        while !collections.is_empty() {
+            collections.retain(|(collection, aim)| collection.prefetch(step, *aim));
+            step += 1;
         }
     }
 
@@ -178,9 +220,9 @@ impl Engine {
     }
 
     /// Asks the processor for the entries of the requests' first keys; waits for their slots.
-    pub fn prefetch_entries(&self, database: usize, requests: &[Request]) {
+    pub fn prefetch_entries<'r>(&self, database: usize, requests: impl IntoIterator<Item = &'r Request>) {
         let database = self.services.keyspace.database(database);
-        let hashes = requests.iter().filter_map(|request| request.hash);
+        let hashes = requests.into_iter().filter_map(|request| request.hash);
         hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 
