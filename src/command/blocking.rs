@@ -13,12 +13,15 @@
 //! locks that it holds itself, but leaves a wish: a claimant that comes back with nothing fulfils it before
 //! it lets go. So neither a deadline nor another key's element is missed.
 
+use super::engine::{Engine, keys_of};
+use super::key::type_name;
+use super::table::{Found, lookup};
 use super::{Answer, Ctx, Error, Services, Step};
-use crate::client::{Client, Queued};
-use crate::keyspace::Key;
+use crate::client::{Client, Queued, State};
+use crate::keyspace::{Key, Keyspace, Lookup};
 use crate::metrics::Sample;
 use crate::number::LongDouble;
-use crate::resp::{Output, Reply};
+use crate::resp::{ArgRange, Args, Output, Reply};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -353,6 +356,82 @@ impl BlockedClients {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
         blocked.send(output);
+    }
+}
+
+impl Engine {
+    /// Runs the commands that wait for keys which the last one has changed, in their turn.
+    pub(super) fn serve_ready(&mut self) {
+        while let Some((database, key)) = self.scratch.take_ready() {
+            let services = Arc::clone(&self.services);
+            let space = &services.keyspace;
+            let mut there = self.type_of(space, database, &key);
+            for id in space.waiting().clients(database, &key) {
+                let Some(blocked) = services.blocked.get(id) else { continue };
+                if !blocked.block.waits_for.allows(there) || !blocked.claim() {
+                    continue;
+                }
+                while !self.serve(&services, &blocked) {
+                    // Another worker may have had an element for it meanwhile, and have left it to this one.
+                    if services.blocked.release(&services, &blocked) != Released::LookAgain {
+                        break;
+                    }
+                }
+                there = self.type_of(space, database, &key);
+            }
+        }
+    }
+
+    /// The type of what a key holds.
+    fn type_of(&mut self, space: &Keyspace, database: usize, key: &[u8]) -> Option<&'static str> {
+        let key = space.key(database, key);
+        let mut access = space.prepare(&mut self.scratch, &[key], self.now_ms, false);
+        let there = access.get(key, Lookup::Silent).map(|entry| type_name(&entry));
+        access.settle();
+        there
+    }
+
+    /// Runs the command of a client that waits; answers whether that ended its wait.
+    fn serve(&mut self, services: &Arc<Services>, blocked: &BlockedClient) -> bool {
+        let ranges: Vec<ArgRange> =
+            blocked.command.ranges().map(|(start, end)| ArgRange { start, end }).collect();
+        let args = Args::new(blocked.command.bytes(), &ranges);
+        let Found::Command(_, row) = lookup(&args[0], args.get(1)) else { return false };
+        let keys = keys_of(&services.keyspace, row, args, blocked.database);
+        let mut state = State::default();
+        (state.database, state.resp3, state.authenticated) = (blocked.database, blocked.resp3, true);
+        let mut output = Output::default();
+        let access = services.keyspace.prepare(&mut self.scratch, &keys, self.now_ms, true);
+        let answer = {
+            let mut ctx = Ctx {
+                services,
+                settings: &self.settings,
+                metrics: services.metrics.worker(self.worker),
+                client: &blocked.client,
+                state: &mut state,
+                row,
+                args,
+                keys: &keys,
+                access,
+                reply: Reply::new(&mut output, blocked.resp3),
+                may_block: true,
+            };
+            let answer = (row.handler)(&mut ctx);
+            ctx.access.settle();
+            answer
+        };
+        let failed = answer.is_err();
+        match answer {
+            Ok(Step::Block(_)) => return false,
+            Ok(_) => {}
+            Err(error) => {
+                output = Output::default();
+                Reply::new(&mut output, blocked.resp3).error(error.text());
+                services.metrics.worker(self.worker).count_error(error.code());
+            }
+        }
+        services.blocked.finish(services, blocked, output, failed);
+        true
     }
 }
 

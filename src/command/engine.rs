@@ -8,28 +8,32 @@
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
 
-use super::blocking::{BlockedClient, BlockedWait, Released};
-use super::key::type_name;
+use super::blocking::BlockedWait;
 use super::migrate::Migration;
 use super::parse::c_string;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
-use super::transaction::{abandon_transaction, forget_watched};
-use super::{Answer, Ctx, DONE, Error, Step};
-use crate::client::{Client, Queued, ReplyMode, State, Transaction};
+use super::transaction::{abandon_transaction, runs_in_transaction};
+use super::{Ctx, DONE, Error, Step};
+use crate::client::{Client, Queued, ReplyMode, State};
 use crate::clock;
 use crate::config::Settings;
-use crate::keyspace::{Key, Keyspace, Lookup, Scope, Scratch};
-use crate::memory::{KeyHash, usage};
+use crate::keyspace::{Key, Keyspace, Scope, Scratch};
+use crate::memory::slot::EntryRef;
+use crate::memory::{KeyHash, ShardState, usage};
 use crate::metrics::{Sample, WorkerMetrics};
-use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
+use crate::value::Collection;
+use crate::value::prefetch::{Aim, prefetch_all};
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
-use std::cell::OnceCell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
+
+/// How many requests' collections are asked for at once.
+const PREFETCH_REQUESTS: usize = 16;
 
 /// One request of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +65,14 @@ pub enum Wait {
 
 /// What one worker needs to run requests.
 pub struct Engine {
-    services: Arc<Services>,
-    settings: Arc<Settings>,
+    pub(super) services: Arc<Services>,
+    pub(super) settings: Arc<Settings>,
     generation: u64,
-    worker: usize,
-    scratch: Scratch,
+    pub(super) worker: usize,
+    pub(super) scratch: Scratch,
     samples: Vec<Sample>,
     wall: clock::WallClock,
-    now_ms: i64,
+    pub(super) now_ms: i64,
     ticks: u64,
 }
 
@@ -117,7 +121,7 @@ impl Engine {
         self.refresh_settings();
     }
 
-    fn refresh_settings(&mut self) {
+    pub(super) fn refresh_settings(&mut self) {
         let generation = self.services.config.generation();
         if generation != self.generation {
             self.settings = Arc::clone(&self.services.config.settings());
@@ -146,23 +150,58 @@ impl Engine {
     }
 
     /// Asks the processor for what the requests of a batch will touch.
-    pub fn prepare_batch(&self, database: usize, requests: &[Request]) {
+    pub fn prepare_batch(&self, database: usize, requests: &[Request], buffer: &[u8], args: &[ArgRange]) {
         self.prefetch_slots(database, requests);
         if requests.len() > 1 {
-            self.prefetch_entries(database, requests);
-            self.prefetch_collections(database, requests);
+            self.prefetch_entries(database, requests.iter().filter(|request| !request.of_collection));
+            for some in requests.chunks(PREFETCH_REQUESTS) {
+                self.prefetch_collections(database, some, buffer, args);
+            }
         }
     }
 
-    /// Asks the processor for the collections of the requests' first keys, then for what these point to.
-    fn prefetch_collections(&self, database: usize, requests: &[Request]) {
+    /// Asks the processor for the collections of the requests' first keys and for what of them the requests
+    /// name, pointer by pointer: each step reads what the one before has asked for.
+    fn prefetch_collections(&self, database: usize, requests: &[Request], buffer: &[u8], args: &[ArgRange]) {
         let database = self.services.keyspace.database(database);
-        for inside in [false, true] {
-            for request in requests.iter().filter(|request| request.of_collection) {
-                if let Some(hash) = request.hash {
-                    database.shard_of(hash).prefetch_collection(hash, inside);
+        // 1. The shards are held all the while; those that are not free are passed over.
+        let mut held: SmallVec<[(usize, MutexGuard<'_, ShardState>); PREFETCH_REQUESTS]> = SmallVec::new();
+        let mut looks: SmallVec<[(usize, KeyHash, Aim<'_>); PREFETCH_REQUESTS]> = SmallVec::new();
+        for request in requests.iter().filter(|request| request.of_collection) {
+            let (Some(hash), Found::Command(_, row)) = (request.hash, request.found) else { continue };
+            let shard = database.shard_index(hash);
+            let place = match database.shards()[shard].try_look() {
+                Some(guard) => {
+                    held.push((shard, guard));
+                    held.len() - 1
                 }
+                None => match held.iter().position(|(held, _)| *held == shard) {
+                    Some(place) => place,
+                    None => continue,
+                },
+            };
+            let args = Args::new(buffer, &args[request.first..request.first + request.len]);
+            let member = args.get(if row.name == "zadd" { 3 } else { 2 }).unwrap_or_default();
+            looks.push((place, hash, Aim { member, front: row.name.starts_with('l') }));
+        }
+        // 2. The entries.
+        for (place, hash, _) in &looks {
+            held[*place].1.table.prefetch(hash.position());
+        }
+        // 3. The collections.
+        let mut collections: SmallVec<[(&Collection, Aim<'_>); PREFETCH_REQUESTS]> = SmallVec::new();
+        for (place, hash, aim) in &looks {
+            let entry = held[*place].1.table.first_at(hash.position());
+            if let Some(collection) = entry.and_then(EntryRef::into_collection) {
+                prefetch_all(collection);
+                collections.push((collection, *aim));
             }
+        }
+        // 4. What they point to.
+        let mut step = 0;
+        while !collections.is_empty() {
+            collections.retain(|(collection, aim)| collection.prefetch(step, *aim));
+            step += 1;
         }
     }
 
@@ -181,9 +220,9 @@ impl Engine {
     }
 
     /// Asks the processor for the entries of the requests' first keys; waits for their slots.
-    pub fn prefetch_entries(&self, database: usize, requests: &[Request]) {
+    pub fn prefetch_entries<'r>(&self, database: usize, requests: impl IntoIterator<Item = &'r Request>) {
         let database = self.services.keyspace.database(database);
-        let hashes = requests.iter().filter_map(|request| request.hash);
+        let hashes = requests.into_iter().filter_map(|request| request.hash);
         hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 
@@ -387,240 +426,6 @@ impl Engine {
         }
     }
 
-    /// Keeps a request for EXEC.
-    fn queue(
-        &mut self,
-        client: &Client,
-        id: CommandId,
-        row: &'static Row,
-        args: Args<'_>,
-        state: &mut State,
-        out: &mut Output,
-    ) -> Option<Wait> {
-        if row.has(Flag::NoMulti) {
-            let error = Error::fixed("ERR Command not allowed inside a transaction");
-            return self.refuse(Some(id), error, state, out);
-        }
-        if let Some(transaction) = &mut state.transaction {
-            transaction.requests.push(Queued::new(args.iter()));
-            transaction.writes |= row.has(Flag::Write) || row.has(Flag::MayReplicate);
-            transaction.needs_memory |= row.has(Flag::DenyOom);
-            client.queued.store(transaction.requests.len() as u32, Relaxed);
-        }
-        match state.reply_mode {
-            ReplyMode::On | ReplyMode::SkipNext => Reply::new(out, state.resp3).simple("QUEUED"),
-            ReplyMode::Off => {}
-            ReplyMode::Skipping => state.reply_mode = ReplyMode::On,
-        }
-        None
-    }
-
-    /// Runs what MULTI has queued, with the locks of all its keys held: nobody sees half of it.
-    fn run_transaction(
-        &mut self,
-        client: &Arc<Client>,
-        state: &mut State,
-        transaction: Transaction,
-        out: &mut Output,
-    ) -> Answer {
-        client.queued.store(u32::MAX, Relaxed);
-        client.watched.store(0, Relaxed);
-        let services = Arc::clone(&self.services);
-        let space = &services.keyspace;
-        if transaction.failed {
-            forget_watched(&services, state);
-            return Err(Error::fixed("EXECABORT Transaction discarded because of previous errors."));
-        }
-        if self.settings.maxmemory > 0
-            && space.make_room(&mut self.scratch, &self.settings, self.now_ms).is_err()
-            && transaction.needs_memory
-        {
-            forget_watched(&services, state);
-            return Err(Error::OUT_OF_MEMORY.as_abort());
-        }
-        let buffers: Vec<(&[u8], Vec<ArgRange>)> = transaction
-            .requests
-            .iter()
-            .map(|queued| {
-                (queued.bytes(), queued.ranges().map(|(start, end)| ArgRange { start, end }).collect())
-            })
-            .collect();
-        let watching = state.watching.take();
-        let mut whole: Vec<usize> = Vec::new();
-        let mut steps: Vec<TransactionStep<'_>> = Vec::with_capacity(buffers.len());
-        // The databases that the commands will be in, once SELECT among them has run.
-        let mut database = state.database;
-        for (buffer, ranges) in &buffers {
-            let args = Args::new(buffer, ranges);
-            let Found::Command(id, row) = lookup(&args[0], args.get(1)) else { continue };
-            let keys = if row.has_keys() { keys_of(space, row, args, database) } else { SmallVec::new() };
-            match row.scope_of(&args) {
-                Scope::Keys => {}
-                Scope::Walk | Scope::Database => whole.push(database),
-                Scope::WalkAll => whole.extend(0..space.database_count()),
-            }
-            if row.name == "select"
-                && let Some(number) = number::parse_i64(&args[1])
-            {
-                database =
-                    usize::try_from(number).ok().filter(|n| *n < space.database_count()).unwrap_or(database);
-            }
-            steps.push(TransactionStep { id, row, args, keys });
-        }
-        whole.sort_unstable();
-        whole.dedup();
-        let watched: Vec<Key<'_>> = watching
-            .iter()
-            .flat_map(|watching| watching.keys.iter().map(|(database, key)| space.key(*database, key)))
-            .collect();
-        let mut keys: Vec<Key<'_>> = steps.iter().flat_map(|step| step.keys.iter().copied()).collect();
-        keys.extend(&watched);
-        // Each CONFIG SET counts for what comes after it.
-        let changes = if steps.iter().any(|step| step.row.has(Flag::Admin)) { steps.len() } else { 0 };
-        let fresh: Vec<OnceCell<Arc<Settings>>> = (0..changes).map(|_| OnceCell::new()).collect();
-        let touch = !state.no_touch;
-        let mut access = space.prepare_with(&mut self.scratch, &keys, &whole, self.now_ms, touch);
-        for key in &watched {
-            // One that is due goes now, which counts as a change.
-            access.get(*key, Lookup::Silent);
-        }
-        let changed = watching.as_ref().is_some_and(|watching| watching.changed.load(Acquire));
-        if let Some(watching) = watching {
-            for (database, key) in &watching.keys {
-                space.watchers().unwatch(*database, key, &watching.changed);
-            }
-        }
-        if changed {
-            access.settle();
-            Reply::new(out, state.resp3).null_array();
-            return DONE;
-        }
-        let Some(first) = steps.first() else {
-            access.settle();
-            Reply::new(out, state.resp3).array(0);
-            return DONE;
-        };
-        let resp3 = state.resp3;
-        let mut last = DONE;
-        let mut notes: Vec<(bool, u64)> = Vec::with_capacity(steps.len());
-        {
-            let mut ctx = Ctx {
-                services: &services,
-                settings: &self.settings,
-                metrics: services.metrics.worker(self.worker),
-                client,
-                state: &mut *state,
-                row: first.row,
-                args: first.args,
-                keys: &first.keys,
-                access,
-                reply: Reply::new(out, resp3),
-                may_block: false,
-            };
-            ctx.reply.array(steps.len());
-            for (index, step) in steps.iter().enumerate() {
-                (ctx.row, ctx.args, ctx.keys) = (step.row, step.args, &step.keys);
-                let mark = ctx.reply.output().mark();
-                let answer = (step.row.handler)(&mut ctx);
-                notes.push((answer.is_err(), clock::ticks()));
-                if step.row.has(Flag::Admin) {
-                    ctx.settings = fresh[index].get_or_init(|| Arc::clone(&services.config.settings()));
-                }
-                match answer {
-                    Ok(Step::Wait(wait)) => last = Ok(Step::Wait(wait)),
-                    Ok(_) => {}
-                    Err(error) => {
-                        ctx.reply.output().truncate(mark);
-                        ctx.reply.error(error.text());
-                        ctx.metrics.count_error(error.code());
-                    }
-                }
-            }
-            ctx.access.settle();
-        }
-        if changes > 0 {
-            self.refresh_settings();
-        }
-        for (step, (failed, ticks)) in steps.iter().zip(notes) {
-            self.account_until(client, step.id, step.row, step.args, failed, 0, state, ticks);
-        }
-        last
-    }
-
-    /// Runs the commands that wait for keys which the last one has changed, in their turn.
-    fn serve_ready(&mut self) {
-        while let Some((database, key)) = self.scratch.take_ready() {
-            let services = Arc::clone(&self.services);
-            let space = &services.keyspace;
-            let mut there = self.type_of(space, database, &key);
-            for id in space.waiting().clients(database, &key) {
-                let Some(blocked) = services.blocked.get(id) else { continue };
-                if !blocked.block.waits_for.allows(there) || !blocked.claim() {
-                    continue;
-                }
-                while !self.serve(&services, &blocked) {
-                    // Another worker may have had an element for it meanwhile, and have left it to this one.
-                    if services.blocked.release(&services, &blocked) != Released::LookAgain {
-                        break;
-                    }
-                }
-                there = self.type_of(space, database, &key);
-            }
-        }
-    }
-
-    /// The type of what a key holds.
-    fn type_of(&mut self, space: &Keyspace, database: usize, key: &[u8]) -> Option<&'static str> {
-        let key = space.key(database, key);
-        let mut access = space.prepare(&mut self.scratch, &[key], self.now_ms, false);
-        let there = access.get(key, Lookup::Silent).map(|entry| type_name(&entry));
-        access.settle();
-        there
-    }
-
-    /// Runs the command of a client that waits; answers whether that ended its wait.
-    fn serve(&mut self, services: &Arc<Services>, blocked: &BlockedClient) -> bool {
-        let ranges: Vec<ArgRange> =
-            blocked.command.ranges().map(|(start, end)| ArgRange { start, end }).collect();
-        let args = Args::new(blocked.command.bytes(), &ranges);
-        let Found::Command(_, row) = lookup(&args[0], args.get(1)) else { return false };
-        let keys = keys_of(&services.keyspace, row, args, blocked.database);
-        let mut state = State::default();
-        (state.database, state.resp3, state.authenticated) = (blocked.database, blocked.resp3, true);
-        let mut output = Output::default();
-        let access = services.keyspace.prepare(&mut self.scratch, &keys, self.now_ms, true);
-        let answer = {
-            let mut ctx = Ctx {
-                services,
-                settings: &self.settings,
-                metrics: services.metrics.worker(self.worker),
-                client: &blocked.client,
-                state: &mut state,
-                row,
-                args,
-                keys: &keys,
-                access,
-                reply: Reply::new(&mut output, blocked.resp3),
-                may_block: true,
-            };
-            let answer = (row.handler)(&mut ctx);
-            ctx.access.settle();
-            answer
-        };
-        let failed = answer.is_err();
-        match answer {
-            Ok(Step::Block(_)) => return false,
-            Ok(_) => {}
-            Err(error) => {
-                output = Output::default();
-                Reply::new(&mut output, blocked.resp3).error(error.text());
-                services.metrics.worker(self.worker).count_error(error.code());
-            }
-        }
-        services.blocked.finish(services, blocked, output, failed);
-        true
-    }
-
     /// What stands against running a command, if anything.
     fn check(&mut self, id: CommandId, row: &'static Row, len: usize, state: &State) -> Option<Error> {
         if !row.accepts(len) {
@@ -653,7 +458,7 @@ impl Engine {
 
     /// Answers with an error instead of running.
     #[cold]
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         id: Option<CommandId>,
         error: Error,
@@ -695,7 +500,7 @@ impl Engine {
     /// As [`Self::account`], of a call that ended at `now` ticks.
     #[expect(clippy::too_many_arguments, reason = "two call sites; a struct would only name them again")]
     #[inline]
-    fn account_until(
+    pub(super) fn account_until(
         &mut self,
         client: &Arc<Client>,
         id: CommandId,
@@ -753,16 +558,13 @@ impl Engine {
     }
 }
 
-/// A queued request with what is known of it.
-struct TransactionStep<'a> {
-    id: CommandId,
-    row: &'static Row,
-    args: Args<'a>,
-    keys: SmallVec<[Key<'a>; 2]>,
-}
-
 /// The keys of a request.
-fn keys_of<'a>(space: &Keyspace, row: &Row, args: Args<'a>, selected: usize) -> SmallVec<[Key<'a>; 2]> {
+pub(super) fn keys_of<'a>(
+    space: &Keyspace,
+    row: &Row,
+    args: Args<'a>,
+    selected: usize,
+) -> SmallVec<[Key<'a>; 2]> {
     let places = row.key_places(&args, selected).into_iter();
     let keys = places.map(|(database, index)| {
         // A number that no database has is an error of the handler's to report.
@@ -770,11 +572,6 @@ fn keys_of<'a>(space: &Keyspace, row: &Row, args: Args<'a>, selected: usize) -> 
         space.key(database, arg(&args, index))
     });
     keys.collect()
-}
-
-/// Whether a command runs at once between MULTI and EXEC.
-fn runs_in_transaction(row: &Row) -> bool {
-    matches!(row.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
 /// An argument whose index a row's key specification gave for these very arguments.

@@ -5,8 +5,10 @@ use super::row::{ArgKind, Category, Flag, Row, arg, key, keys_at, row};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Expiry, Key, Lookup};
+use crate::memory::Entry;
 use crate::value::hyperloglog::{
-    self as hll, Corrupted, Encoding, REGISTERS, Registers, cache_count, cached_count, invalidate, locate,
+    self as hll, Corrupted, Edit, Encoding, REGISTERS, Raising, Registers, cache_count, cached_count,
+    invalidate, locate,
 };
 use crate::value::string::NewString;
 
@@ -44,71 +46,74 @@ fn store(ctx: &mut Ctx<'_>, key: Key<'_>, text: &mut Vec<u8>, event: Option<&'st
 
 fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    let mut text = match ctx.access.string(key, Lookup::Write)? {
-        Some(value) if value.with(encoding)? == Encoding::Dense => return pfadd_dense(ctx),
-        // Most elements have been seen before.
-        Some(value)
-            if value.with(|text| {
-                ctx.args.iter().skip(2).map(locate).all(|(at, run)| is_at_least(text, at, run))
-            }) =>
-        {
-            if let Some(mut entry) = ctx.access.edit(key) {
-                entry.mark_edited();
-            }
-            ctx.reply.int(0);
-            return DONE;
-        }
-        Some(value) => value.to_vec(),
-        None => Vec::new(),
-    };
-    let mut changed = text.is_empty();
-    if changed {
-        text = hll::empty();
+    if let Some(value) = ctx.access.string(key, Lookup::Write)? {
+        value.with(encoding)?;
+        return pfadd_in_place(ctx);
     }
+    let mut text = hll::empty();
     let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
-    let mut outcome: Result<(), Error> = Ok(());
     for (register, run) in ctx.args.iter().skip(2).map(locate) {
-        match hll::raise(&mut text, register, run, sparse_bytes_max) {
-            Ok(raised) => changed |= raised,
-            Err(corrupted) => {
-                outcome = Err(corrupted.into());
-                break;
+        hll::raise(&mut text, register, run, sparse_bytes_max)?;
+    }
+    invalidate(&mut text);
+    store(ctx, key, &mut text, Some("pfadd"));
+    ctx.reply.int(1);
+    DONE
+}
+
+fn pfadd_in_place(ctx: &mut Ctx<'_>) -> Answer {
+    let key = ctx.key(0);
+    let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
+    let (mut changed, mut outcome) = (false, Ok(()));
+    if let Some(mut entry) = ctx.access.edit(key) {
+        for (register, run) in ctx.args.iter().skip(2).map(locate) {
+            match raise(&mut entry, register, run, sparse_bytes_max) {
+                Ok(raised) => changed |= raised,
+                Err(corrupted) => {
+                    outcome = Err(corrupted);
+                    break;
+                }
             }
+        }
+        entry.mark_edited();
+        if changed && let Some(text) = entry.bytes_mut() {
+            invalidate(text);
         }
     }
     if changed {
-        invalidate(&mut text);
-        store(ctx, key, &mut text, Some(if outcome.is_ok() { "pfadd" } else { "" }));
-    } else if let Some(mut entry) = ctx.access.edit(key) {
-        entry.mark_edited();
+        ctx.access.edited(key, STRING, if outcome.is_ok() { "pfadd" } else { "" });
     }
     outcome?;
     ctx.reply.int(changed.into());
     DONE
 }
 
-/// Whether a register is as high already.
-fn is_at_least(text: &[u8], register: usize, run: u8) -> bool {
-    hll::register(text, register).is_ok_and(|value| value >= run)
-}
-
-fn pfadd_dense(ctx: &mut Ctx<'_>) -> Answer {
-    let key = ctx.key(0);
-    let mut raised = 0;
-    if let Some(mut entry) = ctx.access.edit(key)
-        && let Some(text) = entry.bytes_mut()
-    {
-        let places = ctx.args.iter().skip(2).map(locate);
-        raised = places.filter(|(register, run)| hll::raise_dense(text, *register, *run)).count();
-        if raised > 0 {
-            invalidate(text);
+/// Raises a register of an entry's HyperLogLog; answers whether it was lower.
+fn raise(entry: &mut Entry, register: usize, run: u8, sparse_bytes_max: usize) -> Result<bool, Corrupted> {
+    let Some(value) = entry.string() else { return Ok(false) };
+    let raising = value.with(|text| hll::raising(text, register, run, sparse_bytes_max))?;
+    let mut text = match raising {
+        Raising::Needless => return Ok(false),
+        Raising::Edit(Edit { range, code }) => {
+            if entry.splice(range.clone(), &code) {
+                return Ok(true);
+            }
+            let mut text = entry.string().map_or_else(Vec::new, |value| value.to_vec());
+            text.splice(range, code);
+            text
         }
-    }
-    if raised > 0 {
-        ctx.access.edited(key, STRING, "pfadd");
-    }
-    ctx.reply.int((raised > 0).into());
-    DONE
+        Raising::Dense => {
+            if value.with(hll::encoding) == Some(Encoding::Dense) {
+                return Ok(entry.bytes_mut().is_some_and(|text| hll::raise_dense(text, register, run)));
+            }
+            let mut text = value.with(hll::to_dense)?;
+            hll::raise_dense(&mut text, register, run);
+            text
+        }
+    };
+    let expires_at_ms = entry.expires_at_ms();
+    entry.overwrite(NewString::own(&mut text), expires_at_ms);
+    Ok(true)
 }
 
 /// All keys' registers, the higher of each, and whether any of them is dense.

@@ -234,7 +234,7 @@ pub const ROWS: &[Row] = &[
         .args(&[
             arg("host", ArgKind::String),
             arg("port", ArgKind::Integer),
-            one_of("key-selector", &[key("key", 0), token("empty-string", "\"\"")]),
+            one_of("key-selector", &[key("key", 0), token("empty-string", "")]),
             arg("destination-db", ArgKind::Integer),
             arg("timeout", ArgKind::Integer),
             token("copy", "COPY").since("3.0.0").optional(),

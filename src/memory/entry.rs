@@ -23,8 +23,9 @@
 
 use crate::value::Collection;
 use crate::value::size_class::{QUANTUM_BYTES, size_class};
-use crate::value::string::{NewString, StringRef};
+use crate::value::string::{INLINE_BYTES_MAX, NewString, StringRef};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -322,6 +323,34 @@ impl Entry {
         }
     }
 
+    /// Replaces a range of a short string by other bytes where the allocation has room for them; answers
+    /// whether it had.
+    ///
+    /// # Panics
+    /// When the range is not within the string.
+    pub fn splice(&mut self, range: Range<usize>, with: &[u8]) -> bool {
+        let len = self.payload_len();
+        if self.kind() != Kind::Inline {
+            return false;
+        }
+        assert!(range.start <= range.end && range.end <= len, "the range is within the string");
+        let new_len = len - range.len() + with.len();
+        let needed = bytes_needed(self.key_len(), self.has_expiry(), new_len);
+        if new_len > INLINE_BYTES_MAX || size_class(needed) != self.allocated_bytes() {
+            return false;
+        }
+        let start = self.at(self.payload_offset());
+        // SAFETY: the range lies within the string, and the longer of the old and the new string within the
+        // allocation, by the check of the size class; `with` is borrowed and so lies elsewhere.
+        unsafe {
+            ptr::copy(start.add(range.end), start.add(range.start + with.len()), len - range.end);
+            ptr::copy_nonoverlapping(with.as_ptr(), start.add(range.start), with.len());
+        }
+        let header = self.header() & !(VALUE_LEN_MASK << VALUE_LEN_SHIFT);
+        self.set_header(header | (new_len as u64) << VALUE_LEN_SHIFT | EDITED);
+        true
+    }
+
     /// Marks a string as edited in place.
     pub fn mark_edited(&mut self) {
         self.set_header(self.header() | EDITED);
@@ -544,6 +573,32 @@ mod tests {
             assert!(entry.is_edited());
         }
         assert!(Entry::new(b"key", NewString::encode(b"12"), None).bytes_mut().is_none());
+    }
+
+    #[test]
+    fn a_splice_is_that_of_a_vector_as_long_as_it_fits() {
+        for key_len in [3, 300] {
+            let key = vec![b'k'; key_len];
+            let mut model: Vec<u8> = (0..100).collect();
+            let mut entry = Entry::new(&key, NewString::encode_raw(&model), Some(5));
+            let mut refused = 0;
+            for step in 0..200 {
+                let start = step * 7 % model.len();
+                let range = start..model.len().min(start + step % 5);
+                let with = vec![step as u8; step % 7];
+                model.splice(range.clone(), with.iter().copied());
+                if !entry.splice(range, &with) {
+                    refused += 1;
+                    entry.overwrite(NewString::encode_raw(&model), Some(5));
+                }
+                assert_eq!(
+                    (text(&entry), entry.key(), entry.expires_at_ms()),
+                    (model.clone(), &key[..], Some(5))
+                );
+            }
+            assert!((1..40).contains(&refused), "{refused}");
+        }
+        assert!(!Entry::new(b"key", NewString::encode(b"12"), None).splice(0..0, b""));
     }
 
     #[test]

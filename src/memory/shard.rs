@@ -6,7 +6,7 @@
 use super::slot::{POSITION_BITS, Slot};
 use super::table::Table;
 use super::wheel::Wheel;
-use crate::value::prefetch::{prefetch, prefetch_all};
+use crate::value::prefetch::prefetch;
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering::Relaxed};
@@ -103,15 +103,11 @@ impl Shard {
         prefetch(self.slots_hint.load(Relaxed).wrapping_add(home as usize).cast());
     }
 
-    /// Asks the processor for the collection of `hash`, or, where `inside`, for what that points to; skipped
-    /// where the lock is not free.
-    pub fn prefetch_collection(&self, hash: KeyHash, inside: bool) {
-        if let Some(state) = self.state.try_lock()
-            && let Some(entry) = state.table.first_at(hash.position())
-            && let Some(collection) = entry.collection()
-        {
-            if inside { collection.prefetch() } else { prefetch_all(collection) }
-        }
+    /// Holds the shard for a look where its lock is free. Others may be held: nobody who waits for a lock has
+    /// taken one like this.
+    #[inline]
+    pub fn try_look(&self) -> Option<MutexGuard<'_, ShardState>> {
+        self.state.try_lock()
     }
 
     /// Asks the processor for the entry of `hash`; skipped where the lock is not free.

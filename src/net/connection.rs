@@ -380,7 +380,7 @@ impl Connection {
                     end => break end,
                 }
             };
-            local.engine.prepare_batch(self.state.database, &local.requests);
+            local.engine.prepare_batch(self.state.database, &local.requests, buffer, &local.args);
             if let Some(rest) = self.run_batch(local, buffer) {
                 self.put_aside(local, buffer, rest, start);
                 break buffer.len();

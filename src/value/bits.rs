@@ -3,10 +3,25 @@
 /// The bits that are set.
 pub fn count(bytes: &[u8]) -> u64 {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("popcnt") {
-        // SAFETY: the processor has the instruction.
-        return unsafe { count_by_instruction(bytes) };
+    {
+        if std::arch::is_x86_feature_detected!("avx512vpopcntdq")
+            && std::arch::is_x86_feature_detected!("avx512f")
+        {
+            // SAFETY: the processor has the instructions.
+            return unsafe { count_by_eights(bytes) };
+        }
+        if std::arch::is_x86_feature_detected!("popcnt") {
+            // SAFETY: the processor has the instruction.
+            return unsafe { count_by_instruction(bytes) };
+        }
     }
+    count_words(bytes)
+}
+
+/// Eight words at a time, which the newest processors can.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "popcnt,avx512f,avx512vpopcntdq")]
+fn count_by_eights(bytes: &[u8]) -> u64 {
     count_words(bytes)
 }
 
@@ -19,13 +34,9 @@ fn count_by_instruction(bytes: &[u8]) -> u64 {
 
 #[inline(always)]
 fn count_words(bytes: &[u8]) -> u64 {
-    let mut words = bytes.chunks_exact(8);
-    let whole: u64 = words.by_ref().map(|word| u64::from(native_word(word).count_ones())).sum();
-    whole + words.remainder().iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
-}
-
-fn native_word(word: &[u8]) -> u64 {
-    u64::from_ne_bytes(word.try_into().unwrap_or_default())
+    let (words, rest) = bytes.as_chunks();
+    let whole: u64 = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones())).sum();
+    whole + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
 }
 
 /// The bits that are set from `first` to `last`, both within the bytes.

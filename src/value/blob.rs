@@ -12,6 +12,7 @@
 //! All pointer work is here, behind a safe face; the one exception is [`BlobPtr`], which says itself what
 //! its holder must ensure.
 
+use super::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
@@ -80,6 +81,13 @@ impl Blob {
 
     fn layout(bytes: usize) -> Layout {
         Layout::from_size_align(bytes, 1).expect("a blob's size is in bounds")
+    }
+
+    /// Asks the processor for it.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+        prefetch(self.0.as_ptr().wrapping_add(63));
     }
 
     /// Its place, for an index that refers to members of a table.

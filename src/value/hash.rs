@@ -149,16 +149,15 @@ impl Hash {
                 }
                 true
             }
-            Hash::Table(table) => {
-                if let Some(blob) = table.get_mut(field) {
+            Hash::Table(table) => table.insert_or_edit(
+                field,
+                || Blob::new(field, Some(value), None),
+                |blob| {
                     if !blob.overwrite_value(value) {
                         *blob = Blob::new(field, Some(value), None);
                     }
-                    return false;
-                }
-                table.insert_new(Blob::new(field, Some(value), None));
-                true
-            }
+                },
+            ),
             Hash::Expiring(expiring) => {
                 let new = expiring.set(field, value, at_ms);
                 expiring.small &= expiring.table.len() <= limits.entries

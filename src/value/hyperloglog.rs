@@ -15,7 +15,7 @@
 mod estimate;
 mod sparse;
 
-pub use sparse::decode;
+pub use sparse::{Edit, decode};
 
 use estimate::estimate;
 
@@ -79,20 +79,46 @@ pub fn raise(
     run: u8,
     sparse_bytes_max: usize,
 ) -> Result<bool, Corrupted> {
-    if text[ENCODING] == 0 {
-        return Ok(raise_dense(text, register, run));
-    }
-    match sparse::raise(text, register, run, sparse_bytes_max)? {
-        sparse::Raised::No => Ok(false),
-        sparse::Raised::Yes => {
+    match raising(text, register, run, sparse_bytes_max)? {
+        Raising::Needless => Ok(false),
+        Raising::Edit(Edit { range, code }) => {
+            text.splice(range, code);
             invalidate(text);
             Ok(true)
         }
-        sparse::Raised::DoesNotFit => {
-            *text = to_dense(text)?;
+        Raising::Dense => {
+            if text[ENCODING] != 0 {
+                *text = to_dense(text)?;
+            }
             Ok(raise_dense(text, register, run))
         }
     }
+}
+
+/// How a register is raised.
+#[derive(Debug)]
+pub enum Raising {
+    /// It is as high already.
+    Needless,
+    /// By this edit of the sparse text.
+    Edit(Edit),
+    /// By [`raise_dense`], after [`to_dense`].
+    Dense,
+}
+
+/// How to raise a register of a string of this encoding.
+///
+/// # Errors
+/// When the string is corrupted.
+pub fn raising(text: &[u8], register: usize, run: u8, sparse_bytes_max: usize) -> Result<Raising, Corrupted> {
+    if text[ENCODING] == 0 {
+        return Ok(Raising::Dense);
+    }
+    Ok(match sparse::raise(text, register, run, sparse_bytes_max)? {
+        sparse::Raise::No => Raising::Needless,
+        sparse::Raise::Edit(edit) => Raising::Edit(edit),
+        sparse::Raise::DoesNotFit => Raising::Dense,
+    })
 }
 
 /// The value of a register.

@@ -1,6 +1,7 @@
 //! Lists: one pack of elements, or a row of packs.
 
 use super::listpack::{Element, Listpack, Position};
+use super::prefetch::{prefetch_all, prefetch_ends};
 use std::collections::VecDeque;
 
 /// How large a pack may become: `list-max-listpack-size`.
@@ -74,6 +75,17 @@ impl Default for List {
 }
 
 impl Chunks {
+    /// Asks the processor for the pack at an end: at step 0 for where it is, then for its bytes.
+    pub(super) fn prefetch(&self, step: usize, front: bool) -> bool {
+        let pack = if front { self.packs.front() } else { self.packs.back() };
+        match pack {
+            Some(pack) if step == 0 => prefetch_all(pack),
+            Some(pack) => prefetch_ends(pack.as_bytes()),
+            None => {}
+        }
+        step == 0
+    }
+
     /// The chunk and the place in it of the element at `index`, which must exist.
     fn seek(&self, index: usize) -> Option<(usize, usize)> {
         if index < self.len / 2 {

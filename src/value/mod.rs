@@ -24,7 +24,7 @@ pub mod zset;
 use hash::Hash;
 use list::List;
 use listpack::Listpack;
-use prefetch::prefetch_all;
+use prefetch::{Aim, prefetch_all, prefetch_ends};
 use set::Set;
 use stream::Stream;
 use zset::Zset;
@@ -110,21 +110,38 @@ impl Collection {
         self.len() >= LARGE_LEN
     }
 
-    /// Asks the processor for the beginning of what it points to.
-    pub fn prefetch(&self) {
+    /// Asks the processor for what a command will touch, one pointer deeper with each step from 0 on: what
+    /// an earlier step asked for is read. Answers whether there is more to ask for.
+    #[inline]
+    pub fn prefetch(&self, step: usize, aim: Aim<'_>) -> bool {
         match self {
             Collection::Hash(Hash::Packed(pack))
             | Collection::Set(Set::Packed(pack))
-            | Collection::Zset(Zset::Packed(pack))
-            | Collection::List(List::Packed(pack)) => prefetch_all(pack.as_bytes()),
-            Collection::Hash(Hash::Table(table)) | Collection::Set(Set::Table(table)) => {
-                prefetch_all(&**table)
+            | Collection::Zset(Zset::Packed(pack)) => {
+                prefetch_all(pack.as_bytes());
+                false
             }
-            Collection::Hash(Hash::Expiring(hash)) => prefetch_all(&**hash),
-            Collection::Zset(Zset::Ordered(zset)) => prefetch_all(&**zset),
-            Collection::List(List::Chunks(chunks)) => prefetch_all(&**chunks),
-            Collection::Set(Set::Ints(ints)) => prefetch_all(ints.as_bytes()),
-            Collection::Stream(stream) => prefetch_all(&**stream),
+            Collection::List(List::Packed(pack)) => {
+                prefetch_ends(pack.as_bytes());
+                false
+            }
+            Collection::Set(Set::Ints(ints)) => {
+                prefetch_all(ints.as_bytes());
+                false
+            }
+            Collection::Hash(Hash::Table(table)) | Collection::Set(Set::Table(table)) => {
+                prefetch_or(step, &**table, |table, step| table.prefetch(step, aim.member))
+            }
+            Collection::Zset(Zset::Ordered(zset)) => {
+                prefetch_or(step, &**zset, |zset, step| zset.prefetch(step, aim.member))
+            }
+            Collection::List(List::Chunks(chunks)) => {
+                prefetch_or(step, &**chunks, |chunks, step| chunks.prefetch(step, aim.front))
+            }
+            Collection::Stream(stream) => {
+                prefetch_or(step, &**stream, |stream, step| stream.log.prefetch(step))
+            }
+            Collection::Hash(Hash::Expiring(hash)) => prefetch_or(step, &**hash, |_, _| false),
         }
     }
 
@@ -136,6 +153,18 @@ impl Collection {
             Collection::Set(set) => set.memory_bytes(samples),
             Collection::Zset(zset) => zset.memory_bytes(samples),
             Collection::Stream(stream) => stream.memory_bytes(samples),
+        }
+    }
+}
+
+/// Asks for something behind a pointer at step 0, and after that for what it points to itself.
+#[inline]
+fn prefetch_or<T>(step: usize, thing: &T, inside: impl FnOnce(&T, usize) -> bool) -> bool {
+    match step.checked_sub(1) {
+        Some(step) => inside(thing, step),
+        None => {
+            prefetch_all(thing);
+            true
         }
     }
 }

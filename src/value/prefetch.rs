@@ -22,3 +22,19 @@ pub fn prefetch_all<T: ?Sized>(thing: &T) {
         prefetch(start.wrapping_add(line * 64));
     }
 }
+
+/// Asks for the first and the last line of bytes.
+#[inline]
+pub fn prefetch_ends(bytes: &[u8]) {
+    prefetch(bytes.as_ptr());
+    prefetch(bytes.as_ptr().wrapping_add(bytes.len()));
+}
+
+/// What of a collection a command is going to touch.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim<'a> {
+    /// The member that it names first.
+    pub member: &'a [u8],
+    /// Whether of a list it uses the front.
+    pub front: bool,
+}

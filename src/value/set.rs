@@ -128,13 +128,7 @@ impl Set {
                 }
                 true
             }
-            Set::Table(table) => {
-                let new = table.get(member).is_none();
-                if new {
-                    table.insert_new(Blob::new(member, None, None));
-                }
-                new
-            }
+            Set::Table(table) => table.insert_with(member, || Blob::new(member, None, None)),
         }
     }
 

@@ -9,9 +9,54 @@
 //! order however often segments are split or joined, so a cursor survives both.
 
 use super::blob::Blob;
+use super::prefetch::{prefetch, prefetch_all};
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
+
+/// A part of the members.
+#[derive(Clone, Default)]
+struct Segment {
+    members: HashTable<Blob>,
+    /// Where the control bytes of the hash table were when a member was last added; only ever prefetched.
+    controls: usize,
+}
+
+impl Deref for Segment {
+    type Target = HashTable<Blob>;
+    fn deref(&self) -> &HashTable<Blob> {
+        &self.members
+    }
+}
+
+impl DerefMut for Segment {
+    fn deref_mut(&mut self) -> &mut HashTable<Blob> {
+        &mut self.members
+    }
+}
+
+impl Segment {
+    fn with_capacity(capacity: usize) -> Segment {
+        Segment { members: HashTable::with_capacity(capacity), controls: 0 }
+    }
+
+    /// Adds a member that is not there.
+    #[inline]
+    fn add(&mut self, hash: u64, blob: Blob) {
+        let added = self.members.insert_unique(hash, blob, |blob| self::hash(blob.key()));
+        // The buckets lie before the control bytes, the first one last.
+        let after = std::ptr::from_ref(added.get()).addr() + (added.bucket_index() + 1) * size_of::<Blob>();
+        self.controls = after;
+    }
+
+    /// Asks the processor for where a search begins.
+    fn prefetch(&self, hash: u64) {
+        let bucket = hash as usize & self.members.num_buckets().wrapping_sub(1);
+        prefetch((self.controls + bucket) as *const u8);
+        prefetch(self.controls.wrapping_sub((bucket + 1) * size_of::<Blob>()) as *const u8);
+    }
+}
 
 /// Members per segment, on average: segments have 24 to 96, which 64 or 128 buckets have room for.
 const SEGMENT_LEN: usize = 48;
@@ -38,7 +83,7 @@ fn place(hash: u64) -> u32 {
 #[derive(Clone)]
 pub struct Table {
     /// Never empty.
-    segments: Vec<HashTable<Blob>>,
+    segments: Vec<Segment>,
     len: usize,
     /// The most buckets that a segment ever had.
     buckets_max: usize,
@@ -46,7 +91,7 @@ pub struct Table {
 
 impl Default for Table {
     fn default() -> Table {
-        Table { segments: vec![HashTable::new()], len: 0, buckets_max: 1 }
+        Table { segments: vec![Segment::default()], len: 0, buckets_max: 1 }
     }
 }
 
@@ -74,6 +119,25 @@ impl Table {
         (index & ((1 << (bits - 1)) - 1), bits - 1)
     }
 
+    /// Asks the processor for the member of this key, one pointer deeper with each step from 0 on; answers
+    /// whether there is more to ask for.
+    #[inline]
+    pub fn prefetch(&self, step: usize, key: &[u8]) -> bool {
+        let hash = hash(key);
+        let segment = &self.segments[self.segment_of(place(hash)).0];
+        match step {
+            0 => prefetch_all(segment),
+            1 => segment.prefetch(hash),
+            _ => {
+                // The first with the same few bits of hash is the one, nearly always.
+                if let Some(blob) = segment.find(hash, |_| true) {
+                    blob.prefetch();
+                }
+            }
+        }
+        step < 2
+    }
+
     /// The member of this key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&Blob> {
@@ -89,16 +153,44 @@ impl Table {
         self.segments[index].find_mut(hash, |blob| blob.key() == key)
     }
 
+    /// Adds a member made by `make` where the key is not there; answers whether it was not.
+    #[inline]
+    pub fn insert_with(&mut self, key: &[u8], make: impl FnOnce() -> Blob) -> bool {
+        self.insert_or_edit(key, make, |_| {})
+    }
+
+    /// Adds a member made by `make` where the key is not there, or gives the one that is there to `edit`;
+    /// answers whether it was not.
+    #[inline]
+    pub fn insert_or_edit(
+        &mut self,
+        key: &[u8],
+        make: impl FnOnce() -> Blob,
+        edit: impl FnOnce(&mut Blob),
+    ) -> bool {
+        let hash = hash(key);
+        let (index, _) = self.segment_of(place(hash));
+        if let Some(blob) = self.segments[index].find_mut(hash, |blob| blob.key() == key) {
+            edit(blob);
+            return false;
+        }
+        self.insert_hashed(hash, make());
+        true
+    }
+
     /// Adds a member whose key is not there yet.
     pub fn insert_new(&mut self, blob: Blob) {
-        let hash = hash(blob.key());
+        self.insert_hashed(hash(blob.key()), blob);
+    }
+
+    fn insert_hashed(&mut self, hash: u64, blob: Blob) {
         self.len += 1;
         if self.len > self.segments.len() * SEGMENT_LEN {
             self.split();
         }
         let (index, _) = self.segment_of(place(hash));
         let segment = &mut self.segments[index];
-        segment.insert_unique(hash, blob, |blob| self::hash(blob.key()));
+        segment.add(hash, blob);
         self.buckets_max = self.buckets_max.max(segment.num_buckets());
     }
 
@@ -108,9 +200,9 @@ impl Table {
         let bit = 1 << new.ilog2();
         let old = &mut self.segments[new ^ bit];
         let moved: Vec<Blob> = old.extract_if(|blob| place(hash(blob.key())) as usize & bit != 0).collect();
-        let mut segment = HashTable::with_capacity(moved.len());
+        let mut segment = Segment::with_capacity(moved.len());
         for blob in moved {
-            segment.insert_unique(hash(blob.key()), blob, |blob| hash(blob.key()));
+            segment.add(hash(blob.key()), blob);
         }
         old.shrink_to_fit(|blob| hash(blob.key()));
         self.segments.push(segment);
@@ -131,7 +223,8 @@ impl Table {
         self.len -= 1;
         let segment = &mut self.segments[index];
         if segment.capacity() > 16 && segment.len() * 4 < segment.capacity() {
-            segment.shrink_to(segment.len() * 2, |blob| hash(blob.key()));
+            let room = segment.len() * 2;
+            segment.shrink_to(room, |blob| hash(blob.key()));
         }
         if self.segments.len() > 1
             && self.len < self.segments.len() * SEGMENT_LEN_MIN
@@ -139,8 +232,8 @@ impl Table {
         {
             let gone = self.segments.len();
             let joined = &mut self.segments[gone ^ 1 << gone.ilog2()];
-            for blob in last {
-                joined.insert_unique(hash(blob.key()), blob, |blob| hash(blob.key()));
+            for blob in last.members {
+                joined.add(hash(blob.key()), blob);
             }
             self.buckets_max = self.buckets_max.max(joined.num_buckets());
             if self.segments.capacity() > 4 * gone {
@@ -231,7 +324,7 @@ impl Table {
         let sampled: usize = self.iter().take(samples).map(Blob::bytes).sum();
         let members = sampled * self.len / samples.min(self.len).max(1);
         let buckets: usize = self.segments.iter().map(|segment| segment.num_buckets() * 9 + 16).sum();
-        members + buckets + self.segments.capacity() * size_of::<HashTable<Blob>>()
+        members + buckets + self.segments.capacity() * size_of::<Segment>()
     }
 }
 
@@ -240,7 +333,7 @@ impl IntoIterator for Table {
     type IntoIter = Box<dyn Iterator<Item = Blob>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Box::new(self.segments.into_iter().flatten())
+        Box::new(self.segments.into_iter().flat_map(|segment| segment.members))
     }
 }
 

@@ -7,7 +7,9 @@
 //! ```
 
 use super::{Corrupted, HEADER_BYTES, REGISTERS};
+use smallvec::SmallVec;
 use std::fmt::Write;
+use std::ops::Range;
 
 const VALUE_MAX: u8 = 32;
 const VALUE_RUN_MAX: usize = 4;
@@ -15,17 +17,6 @@ const SHORT_RUN_MAX: usize = 64;
 
 /// All registers are zero.
 pub(super) const EMPTY: [u8; 2] = [0x7F, 0xFF];
-
-/// The length, less one, of the run that a byte alone tells of.
-static SHORT_LENS: [u8; 256] = {
-    let mut lens = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        lens[byte] = if byte >= 0x80 { byte as u8 & 3 } else { byte as u8 & 0x3F };
-        byte += 1;
-    }
-    lens
-};
 
 /// Equal registers in a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,22 +41,38 @@ fn run_at(code: &[u8]) -> Run {
     }
 }
 
-/// How many registers the next eight runs have, if there are so many and each takes one byte. Adding them
-/// up at once is what makes long texts fast to search.
+/// Some runs that are passed over at once.
+struct Stretch {
+    registers: usize,
+    bytes: usize,
+    /// Where in it the last run begins.
+    last: usize,
+}
+
+/// The next eight runs, or those up to and including the first that takes two bytes. Adding them up without
+/// a branch that nobody could foresee is what makes long texts fast to search.
 #[inline]
-fn eight_runs(code: &[u8]) -> Option<usize> {
+fn stretch(code: &[u8; 10]) -> Stretch {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(*code.first_chunk()?);
+    const PAIRS: u64 = 0x00FF_00FF_00FF_00FF;
+    let word = u64::from_le_bytes(*code.first_chunk().unwrap_or(&[0; 8]));
     let high = word >> 7 & EACH;
-    if (word >> 6 & EACH) & !high != 0 {
-        return None;
-    }
+    let wide = (word >> 6 & EACH) & !high;
+    // All bits below the first wide run, or all there are.
+    let short = wide.wrapping_sub(1) & !wide;
     // The length, less one, is in two bits where the highest bit is set, else in six.
     let is_value = high * 0xFF;
-    let lens = word & ((is_value & (EACH * 0x03)) | (!is_value & (EACH * 0x3F)));
-    const PAIRS: u64 = 0x00FF_00FF_00FF_00FF;
+    let lens = word & short & ((is_value & (EACH * 0x03)) | (!is_value & (EACH * 0x3F)));
     let sums = (lens & PAIRS) + (lens >> 8 & PAIRS);
-    Some((sums.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize + 8)
+    let registers = (sums.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize;
+    let count = wide.trailing_zeros() as usize / 8;
+    let wide_len = usize::from(code[count] & 0x3F) << 8 | usize::from(code[count + 1]);
+    let has_wide = usize::from(wide != 0);
+    Stretch {
+        registers: registers + count + ((wide_len + 1) & has_wide.wrapping_neg()),
+        bytes: count + 2 * has_wide,
+        last: count + has_wide - 1,
+    }
 }
 
 /// The runs of all registers; an error ends them where they are too few or too many.
@@ -110,46 +117,44 @@ pub fn decode(text: &[u8]) -> String {
     words
 }
 
-/// What came of raising a register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Raised {
-    /// It was as high already.
+/// What raising a register comes to.
+#[derive(Debug)]
+pub(super) enum Raise {
+    /// It is as high already.
     No,
-    /// It is done.
-    Yes,
-    /// The value or the text would be too large for this form; nothing is changed.
+    /// These bytes take another's place.
+    Edit(Edit),
+    /// The value or the text would be too large for this form.
     DoesNotFit,
 }
 
-/// Raises a register to `value` by splitting the run that it is in.
-pub(super) fn raise(
-    text: &mut Vec<u8>,
-    register: usize,
-    value: u8,
-    bytes_max: usize,
-) -> Result<Raised, Corrupted> {
+/// Bytes that take the place of a range of a text.
+#[derive(Debug)]
+pub struct Edit {
+    /// What goes.
+    pub range: Range<usize>,
+    /// What comes.
+    pub code: SmallVec<[u8; 24]>,
+}
+
+/// How many bytes after the run of a raised register may have to do with the joining of equal runs.
+const JOIN_BYTES: usize = 12;
+
+/// What raises a register to `value`: the run that it is in is split.
+pub(super) fn raise(text: &[u8], register: usize, value: u8, bytes_max: usize) -> Result<Raise, Corrupted> {
     if value > VALUE_MAX {
-        return Ok(Raised::DoesNotFit);
+        return Ok(Raise::DoesNotFit);
     }
     // 1. Find the run, and the one before it.
     let (mut at, mut before, mut first) = (HEADER_BYTES, HEADER_BYTES, 0);
+    while let Some(code) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let Stretch { registers, bytes, last } = stretch(code);
+        if first + registers > register {
+            break;
+        }
+        (at, before, first) = (at + bytes, at + last, first + registers);
+    }
     let run = loop {
-        while let Some(registers) = text.get(at..).and_then(eight_runs)
-            && first + registers <= register
-        {
-            (at, before, first) = (at + 8, at + 7, first + registers);
-        }
-        if let Some(two) = text.get(at..at + 2) {
-            // As `run_at`, without a branch that nobody could foresee.
-            let is_wide = usize::from(two[0] >> 6 == 1);
-            let wide_mask = is_wide.wrapping_neg();
-            let wide = usize::from(two[0] & 0x3F) << 8 | usize::from(two[1]);
-            let len = (wide & wide_mask | usize::from(SHORT_LENS[usize::from(two[0])]) & !wide_mask) + 1;
-            if first + len <= register {
-                (at, before, first) = (at + 1 + is_wide, at, first + len);
-                continue;
-            }
-        }
         if at >= text.len() {
             return Err(Corrupted);
         }
@@ -161,25 +166,30 @@ pub(super) fn raise(
         at += run.bytes;
         first += run.len;
     };
-    if at + run.bytes > text.len() {
+    let after = at + run.bytes;
+    if after > text.len() {
         return Err(Corrupted);
     }
     if run.value >= value {
-        return Ok(Raised::No);
+        return Ok(Raise::No);
     }
     // 2. Write what takes its place: the rest of it on either side of the register.
-    let mut code = Code::default();
-    code.push(run.value, register - first);
-    code.push(value, 1);
-    code.push(run.value, first + run.len - 1 - register);
-    let code = code.as_bytes();
-    if code.len() > run.bytes && text.len() + code.len() - run.bytes > bytes_max {
-        return Ok(Raised::DoesNotFit);
+    let mut split = Code::default();
+    split.push(run.value, register - first);
+    split.push(value, 1);
+    split.push(run.value, first + run.len - 1 - register);
+    let split = split.as_bytes();
+    if split.len() > run.bytes && text.len() + split.len() - run.bytes > bytes_max {
+        return Ok(Raise::DoesNotFit);
     }
-    text.splice(at..at + run.bytes, code.iter().copied());
     // 3. Join equal neighbours, looking at five runs.
-    join(text, before);
-    Ok(Raised::Yes)
+    let range = before..text.len().min(after + JOIN_BYTES);
+    let mut code = SmallVec::new();
+    code.extend_from_slice(&text[before..at]);
+    code.extend_from_slice(split);
+    code.extend_from_slice(&text[after..range.end]);
+    join(&mut code);
+    Ok(Raise::Edit(Edit { range, code }))
 }
 
 /// Up to three runs being written.
@@ -212,7 +222,8 @@ impl Code {
     }
 }
 
-fn join(text: &mut Vec<u8>, mut at: usize) {
+fn join(text: &mut SmallVec<[u8; 24]>) {
+    let mut at = 0;
     for _ in 0..5 {
         if at >= text.len() {
             return;

@@ -24,6 +24,7 @@ pub use node::{Entry, Malformed, Node, NodeLimits};
 pub use range::Range;
 pub use trim::{Trim, TrimTo};
 
+use super::prefetch::{prefetch_all, prefetch_ends};
 use node::NODE_BYTES_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -86,6 +87,16 @@ impl Log {
         }
         log.first_id = first.unwrap_or(Id::MIN);
         (seen == len && last.is_none_or(|last| last <= last_id)).then_some(log)
+    }
+
+    /// Asks the processor for the last node: at step 0 for where it is, then for its bytes.
+    pub(super) fn prefetch(&self, step: usize) -> bool {
+        match self.nodes.back() {
+            Some(node) if step == 0 => prefetch_all(node),
+            Some(node) => prefetch_ends(node.pack().as_bytes()),
+            None => {}
+        }
+        step == 0
     }
 
     /// How many entries there are.

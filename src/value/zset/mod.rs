@@ -57,6 +57,11 @@ impl Ordered {
         self.tree.count_while(|item| order(item.score, member(item), score, name).is_lt())
     }
 
+    /// As [`Table::prefetch`].
+    pub(super) fn prefetch(&self, step: usize, name: &[u8]) -> bool {
+        self.table.prefetch(step, name)
+    }
+
     /// Adds a member that is not there.
     fn add(&mut self, name: &[u8], score: f64) {
         let blob = Blob::new(name, None, Some(score.to_bits()));
