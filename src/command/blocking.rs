@@ -434,3 +434,43 @@ impl Engine {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Flags;
+
+    /// While a worker looked at a wait in vain, its deadline passed and another of its keys got an element: both found it claimed
+    /// and went, and the client waited for ever.
+    #[test]
+    fn what_comes_during_a_claim_is_not_missed() {
+        let address = "127.0.0.1:1".to_owned();
+        let blocked = BlockedClient {
+            client: Arc::new(Client::new(1, address.clone(), address, -1, 0, 0, Flags::empty())),
+            command: Queued::new([&b"BLPOP"[..], b"a", b"b", b"0"].into_iter()),
+            database: 0,
+            resp3: false,
+            block: Block {
+                keys: Vec::new(),
+                waits_for: WaitsFor::List,
+                deadline_ms: None,
+                timed_out: TimedOut::NullArray,
+                rewritten: None,
+            },
+            turn: 0,
+            state: AtomicU8::new(0),
+            reply: Mutex::new(None),
+        };
+        assert!(blocked.claim());
+        assert_eq!(blocked.release(), 0);
+        assert!(blocked.claim());
+        assert!(!blocked.claim());
+        // The claim stays with who is to look again.
+        assert_eq!(blocked.release(), LOOK_AGAIN);
+        assert!(!blocked.claim_or_wish(TIME_UP) && !blocked.claim());
+        assert_eq!(blocked.release(), LOOK_AGAIN | TIME_UP);
+        blocked.state.store(ENDED, Ordering::Release);
+        assert!(!blocked.claim() && !blocked.claim_or_wish(UNBLOCKED));
+        assert_eq!(blocked.state.load(Ordering::Acquire), ENDED);
+    }
+}

@@ -7,7 +7,9 @@ use super::scan::{ScanOf, scan_collection};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::{NotifyFlags, Settings};
 use crate::keyspace::{Expiry, Key, Lookup};
+use crate::number;
 use crate::value::PackLimits;
+use crate::value::listpack::Listpack;
 use crate::value::set::{Set, SetLimits};
 use std::collections::HashSet;
 
@@ -279,7 +281,13 @@ pub(super) fn store(ctx: &mut Ctx<'_>, target: Key<'_>, found: &[Vec<u8>], event
         ctx.access.delete(target, NotifyFlags::GENERIC, "del");
         return;
     }
-    let mut set = Set::default();
+    // An intersection is made in a pack, and becomes a set of integers only in the end.
+    let is_ints =
+        || found.len() <= limits.ints && found.iter().all(|member| number::parse_i64(member).is_some());
+    let mut set = match event {
+        "sinterstore" if !is_ints() => Set::Packed(Listpack::new()),
+        _ => Set::default(),
+    };
     for member in found {
         set.add(member, &limits);
     }

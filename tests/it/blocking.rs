@@ -204,8 +204,7 @@ fn requests_behind_a_wait_run_after_it() {
     waiter.expect_next(":2");
 }
 
-/// Each element is popped once, whoever pushes and pops, and however waits end meanwhile. This is where a wait was lost: its
-/// deadline or the push to another of its keys came while a worker looked at it in vain, and nobody came back to it.
+/// Each element is popped once, whoever pushes and pops, and however waits end meanwhile.
 #[test]
 fn nothing_is_lost_between_many_pushers_and_waiters() {
     const PUSHES: usize = 3_000;
@@ -257,4 +256,84 @@ fn nothing_is_lost_between_many_pushers_and_waiters() {
     assert_eq!((popped, left), (2 * PUSHES, 0));
     let mut client = server.client();
     wait_for_blocked(&mut client, 0);
+}
+
+/// A thousand clients wait for one key and a thousand for others, while pushes go on: each element goes to one of them, and other
+/// clients are served meanwhile.
+#[test]
+fn two_thousand_clients_wait() {
+    const EACH: usize = 1_000;
+    let server = several_workers();
+    let mut client = server.client();
+    let mut crowd = Vec::new();
+    for number in 0..2 * EACH {
+        let mut waiter = server.client();
+        match number < EACH {
+            true => waiter.send("BLPOP crowd 0"),
+            false => waiter.send(&format!("BLPOP alone-{number} other-{number} 0")),
+        }
+        crowd.push(waiter);
+    }
+    wait_for_blocked(&mut client, 2 * EACH);
+    let started = Instant::now();
+    for number in 0..EACH {
+        client.expect(&format!("RPUSH crowd {number}"), ":1");
+        let alone = EACH + number;
+        client.expect(&format!("RPUSH other-{alone} {number}"), ":1");
+    }
+    println!("{} pushes to clients that wait took {:?}", 2 * EACH, started.elapsed());
+    let mut seen = Vec::new();
+    for (number, waiter) in crowd.iter_mut().enumerate() {
+        let reply = waiter.read().value.items();
+        match number < EACH {
+            true => seen.push(reply[1].text().parse::<usize>().expect("a number")),
+            false => assert_eq!(reply[0].text(), format!("other-{number}")),
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..EACH).collect::<Vec<_>>());
+    wait_for_blocked(&mut client, 0);
+    client.expect("DBSIZE", ":0");
+}
+
+#[test]
+fn a_blocked_client_that_is_killed_takes_nothing() {
+    let server = several_workers();
+    let (mut client, mut waiter) = (server.client(), server.client());
+    let id = waiter.run("CLIENT ID").integer();
+    waiter.send("BLMOVE l m LEFT LEFT 0");
+    wait_for_blocked(&mut client, 1);
+    client.expect(&format!("CLIENT KILL ID {id}"), ":1");
+    assert_eq!(waiter.read_to_end(), b"");
+    wait_for_blocked(&mut client, 0);
+    client.expect("RPUSH l a", ":1");
+    client.expect("EXISTS l m", ":1");
+}
+
+#[test]
+fn a_pause_keeps_pushes_from_those_who_wait() {
+    let server = several_workers();
+    let (mut client, mut pusher, mut timed) = (server.client(), server.client(), server.client());
+    let mut waiting = waiters(&server, &mut client, &["BLPOP l 0"]);
+    timed.send("BLPOP l 0.05");
+    wait_for_blocked(&mut client, 2);
+    let started = Instant::now();
+    client.expect("CLIENT PAUSE 300 WRITE", "+OK");
+    pusher.send("RPUSH l a");
+    waiting[0].expect_next("*2 $1 l $1 a");
+    assert!(started.elapsed() >= Duration::from_millis(290), "{:?}", started.elapsed());
+    pusher.expect_next(":1");
+    timed.expect_next("*-1");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_those_who_wait() {
+    let mut server = several_workers();
+    let mut client = server.client();
+    let mut waiting = waiters(&server, &mut client, &["BLPOP l 0", "BLPOP l 100", "BZPOPMIN z 0"]);
+    client.send("SHUTDOWN NOSAVE");
+    assert!(server.wait().success());
+    for waiter in &mut waiting {
+        assert_eq!(waiter.read_to_end(), b"");
+    }
 }

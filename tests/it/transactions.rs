@@ -304,3 +304,99 @@ fn whole_databases_in_transactions_do_not_lock_each_other_out() {
     });
     server.client().expect("PING", "+PONG");
 }
+
+#[test]
+fn reset_and_quit_end_a_transaction() {
+    let server = several_workers(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    client.expect("WATCH k", "+OK");
+    client.expect("MULTI", "+OK");
+    client.expect("SET k v", "+QUEUED");
+    client.expect("RESET", "+RESET");
+    client.expect("EXEC", "-ERR EXEC without MULTI");
+    client.expect("SUBSCRIBE news", "*3 $9 subscribe $4 news :1");
+    client.expect("RESET", "+RESET");
+    client.expect("GET k", "$-1");
+    // The watch went with the reset.
+    other.expect("SET k v", "+OK");
+    client.expect("MULTI", "+OK");
+    client.expect("PING", "+QUEUED");
+    client.expect("EXEC", "*1 +PONG");
+    client.expect("MULTI", "+OK");
+    client.expect("SET k w", "+QUEUED");
+    client.expect("SUBSCRIBE news", "+QUEUED");
+    client.expect("QUIT", "+OK");
+    assert_eq!(client.read_to_end(), b"");
+    other.expect("GET k", "$1 v");
+    other.expect("PUBSUB NUMSUB news", "*2 $4 news :0");
+}
+
+#[test]
+fn a_watching_client_that_is_killed_leaves_nothing_behind() {
+    let server = several_workers(&[]);
+    let (mut client, mut watcher) = (server.client(), server.client());
+    let id = watcher.run("CLIENT ID").integer();
+    watcher.expect("WATCH a b c", "+OK");
+    watcher.expect("MULTI", "+OK");
+    watcher.expect("SET a 1", "+QUEUED");
+    client.expect(&format!("CLIENT KILL ID {id}"), ":1");
+    assert_eq!(watcher.read_to_end(), b"");
+    client.expect("SET a 2", "+OK");
+    client.expect("GET a", "$1 2");
+    let watched = || (!client.run("INFO clients").text().contains("watching_clients:1")).then_some(());
+    eventually("nobody watches", watched);
+}
+
+/// Collections grow past `maxmemory`: their keys are evicted, or with no policy the writes refused, one by one and in an EXEC; what
+/// was queued before memory ran out does not run by half.
+#[test]
+fn collections_are_evicted_or_refused() {
+    let server = several_workers(&["--maxmemory", "8mb"]);
+    let mut client = server.client();
+    let grow = |client: &mut Client, from: usize| {
+        let mut refused = 0;
+        for number in from..from + 3_000 {
+            let member = format!("{number:-<1000}");
+            for command in ["RPUSH l", "SADD s", "ZADD z 1", "HSET h f"] {
+                let spread = number % 50;
+                let (name, rest) = command.split_once(' ').expect("two words");
+                let (key, score) = rest.split_once(' ').unwrap_or((rest, ""));
+                let member = if name == "HSET" { format!("{number} {member}") } else { member.clone() };
+                let line = format!("{name} {key}{spread} {} {member}", score.trim_start_matches('f'))
+                    .replace("  ", " ");
+                refused += usize::from(client.run(&line).text_if_error().starts_with("OOM"));
+            }
+        }
+        refused
+    };
+    client.expect("CONFIG SET maxmemory-policy allkeys-lru", "+OK");
+    assert_eq!(grow(&mut client, 0), 0);
+    assert!(
+        client
+            .run("INFO stats")
+            .text()
+            .lines()
+            .any(|line| line.starts_with("evicted_keys:") && !line.ends_with(":0"))
+    );
+    client.expect("MULTI", "+OK");
+    client.expect("RPUSH before a", "+QUEUED");
+    client.expect("CONFIG SET maxmemory-policy noeviction", "+QUEUED");
+    client.expect("CONFIG SET maxmemory 1mb", "+QUEUED");
+    client.expect("EXEC", "*3 :1 +OK +OK");
+    client.expect("MULTI", "+OK");
+    let oom = "OOM command not allowed when used memory > 'maxmemory'.";
+    client.expect("RPUSH l a", &format!("-{oom}"));
+    client.expect("GET k", "+QUEUED");
+    client.expect("EXEC", "-EXECABORT Transaction discarded because of previous errors.");
+    client.expect("BLMOVE l m LEFT LEFT 0", &format!("-{oom}"));
+    client.expect("EXISTS l", ":0");
+    client.expect("CONFIG SET maxmemory 0", "+OK");
+    client.expect("MULTI", "+OK");
+    client.expect("RPUSH l a", "+QUEUED");
+    server.client().expect("CONFIG SET maxmemory 1mb", "+OK");
+    client.expect("EXEC", &format!("-EXECABORT Transaction discarded because of: {oom}"));
+    client.expect("EXISTS l", ":0");
+    client.expect("MULTI", "+OK");
+    client.expect("DEL l0 s0", "+QUEUED");
+    assert_eq!(client.run("EXEC").items().len(), 1);
+}

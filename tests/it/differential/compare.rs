@@ -31,6 +31,12 @@ const NORMALISERS: &[(&str, Same)] = &[
     ("ZSCAN", same_scan_of_pairs),
     ("SORT", same_sort),
     ("SORT_RO", same_sort),
+    // Of places that are equally far any may come first.
+    ("GEOSEARCH", same_distances),
+    ("GEORADIUS", same_distances),
+    ("GEORADIUS_RO", same_distances),
+    ("GEORADIUSBYMEMBER", same_distances),
+    ("GEORADIUSBYMEMBER_RO", same_distances),
     // Drawn at random.
     ("SRANDMEMBER", same_size),
     ("HRANDFIELD", same_size),
@@ -294,12 +300,27 @@ fn same_size(request: &Request, a: &Value, b: &Value) -> bool {
             let kinds = |items: &[Value]| {
                 items.iter().map(|item| matches!(item, Value::Array(_))).collect::<Vec<_>>()
             };
-            kinds(a) == kinds(b)
-                && (!all
-                    || shortest_doubles(&sorted(&Value::Array(a.clone())))
-                        == shortest_doubles(&sorted(&Value::Array(b.clone()))))
+            let all_of = |items: &[Value]| sorted(&Value::Array(shortest_doubles(items)));
+            kinds(a) == kinds(b) && (!all || all_of(a) == all_of(b))
         }
         _ => same_kind(request, a, b),
+    }
+}
+
+/// The same places, or as many where not all were asked for, and the same distances in their order.
+fn same_distances(request: &Request, a: &Value, b: &Value) -> bool {
+    let has = |word: &[u8]| request.iter().any(|other| other.eq_ignore_ascii_case(word));
+    let distance = |item: &Value| match item {
+        Value::Array(parts) if has(b"WITHDIST") => parts.get(1).cloned(),
+        _ => None,
+    };
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len()
+                && a.iter().map(distance).eq(b.iter().map(distance))
+                && (has(b"COUNT") || sorted(&Value::Array(a.clone())) == sorted(&Value::Array(b.clone())))
+        }
+        _ => false,
     }
 }
 
@@ -312,6 +333,9 @@ fn same_sort(request: &Request, a: &Value, b: &Value) -> bool {
         (Value::Array(_), Value::Array(_)) if by_itself && limited => a.items().len() == b.items().len(),
         (Value::Array(_), Value::Array(_)) if by_itself => sorted(a) == sorted(b),
         // ALPHA compares as C does, up to a zero byte.
+        (Value::Array(_), Value::Array(_)) if has(b"ALPHA") && has(b"GET") => {
+            limited || sorted(a) == sorted(b)
+        }
         (Value::Array(a), Value::Array(b)) if has(b"ALPHA") => {
             let until_zero = |items: &[Value]| {
                 let cut = |item: &Value| match item {

@@ -92,6 +92,11 @@ impl Value {
         }
     }
 
+    /// The text of an error; empty for anything else.
+    pub fn text_if_error(&self) -> String {
+        if self.is_error() { self.text() } else { String::new() }
+    }
+
     pub fn integer(&self) -> i64 {
         match self {
             Value::Integer(number) => *number,
