@@ -130,7 +130,7 @@ impl Peer {
         }
         *budget -= 1;
         let request = engine.request(&self.buffer, &self.args, 0);
-        engine.prepare_batch(self.state.database, &[request, request]);
+        engine.prepare_batch(self.state.database, &[request, request], &self.buffer, &self.args);
         let wait = engine.run(&self.client, &mut self.state, &request, args, &mut self.out);
         !self.state.close_after_reply && !matches!(wait, Some(Wait::Unpaused))
     }
