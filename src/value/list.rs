@@ -13,6 +13,9 @@ pub struct ChunkLimit {
 
 /// The most bytes of a pack among others.
 const CHUNK_BYTES: usize = 2048;
+/// The most bytes of the first pack while elements come and go at the front, where all that follows in the
+/// pack is moved each time: a lead, which joins the next pack when it is full.
+const LEAD_BYTES: usize = 256;
 /// A limit by number of elements has this bound besides.
 const SAFE_BYTES: usize = 8192;
 
@@ -25,9 +28,13 @@ impl ChunkLimit {
         }
     }
 
-    /// The limit of one of many packs: what is moved when an element goes at the front must be short.
+    /// The limit of one of many packs: what is moved when an element goes in between must be short.
     fn of_chunk(self) -> ChunkLimit {
         ChunkLimit { bytes: self.bytes.min(CHUNK_BYTES), ..self }
+    }
+
+    fn of_lead(self) -> ChunkLimit {
+        ChunkLimit { bytes: self.bytes.min(LEAD_BYTES), ..self }
     }
 
     fn allows(&self, bytes: usize, len: usize) -> bool {
@@ -112,25 +119,64 @@ impl Chunks {
     fn push(&mut self, end: End, element: &[u8], limit: ChunkLimit) {
         let limit = limit.of_chunk();
         self.len += 1;
-        let chunk = match end {
-            End::Front => self.packs.front_mut(),
+        let full = match end {
+            End::Front => {
+                self.join_lead(element, limit);
+                self.packs.front_mut()
+            }
             End::Back => self.packs.back_mut(),
         };
-        let mut fresh = Listpack::new();
-        match (chunk, end) {
-            (Some(chunk), End::Front) if limit.has_room(chunk, element) => return chunk.push_front(element),
-            (Some(chunk), End::Back) if limit.has_room(chunk, element) => return chunk.push_back(element),
-            (Some(full), _) => full.shrink(),
-            (None, _) => {}
+        if let Some(chunk) = full {
+            match end {
+                End::Front if chunk.is_empty() || limit.of_lead().has_room(chunk, element) => {
+                    return chunk.push_front(element);
+                }
+                End::Back if limit.has_room(chunk, element) => return chunk.push_back(element),
+                _ => chunk.shrink(),
+            }
         }
+        let mut fresh = Listpack::new();
+        fresh.push_back(element);
+        self.make_place();
+        match end {
+            End::Front => self.packs.push_front(fresh),
+            End::Back => self.packs.push_back(fresh),
+        }
+    }
+
+    /// Makes a place for one more pack.
+    fn make_place(&mut self) {
         if self.packs.len() == self.packs.capacity() {
             // In small steps: a row that is doubled is half empty.
             self.packs.reserve_exact((self.packs.len() / 8).max(2));
         }
-        fresh.push_back(element);
-        match end {
-            End::Front => self.packs.push_front(fresh),
-            End::Back => self.packs.push_back(fresh),
+    }
+
+    /// Empties the first pack into the second where an element does not fit the first as a lead.
+    fn join_lead(&mut self, element: &[u8], limit: ChunkLimit) {
+        let mut packs = self.packs.iter_mut();
+        if let (Some(lead), Some(next)) = (packs.next(), packs.next())
+            && !limit.of_lead().has_room(lead, element)
+            && limit.allows(lead.byte_len() + next.byte_len(), lead.len() + next.len())
+        {
+            next.prepend(lead);
+            lead.clear();
+        }
+    }
+
+    /// Makes a lead of the first pack's first elements before one is taken.
+    fn split_lead(&mut self) {
+        if let Some(first) = self.packs.front_mut()
+            && first.byte_len() > 2 * LEAD_BYTES
+            && first.len() > 1
+        {
+            let lead = first.take_front(LEAD_BYTES);
+            if first.is_empty() {
+                *first = lead;
+                return;
+            }
+            self.make_place();
+            self.packs.push_front(lead);
         }
     }
 
@@ -241,7 +287,10 @@ impl List {
         let pack = match self {
             List::Packed(pack) => pack,
             List::Chunks(chunks) => match end {
-                End::Front => chunks.packs.front_mut()?,
+                End::Front => {
+                    chunks.split_lead();
+                    chunks.packs.front_mut()?
+                }
                 End::Back => chunks.packs.back_mut()?,
             },
         };

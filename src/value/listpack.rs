@@ -221,7 +221,10 @@ impl Listpack {
         while at < end {
             let (element, bytes) = self.entry_at(at);
             let found = match element {
-                Element::Bytes(bytes) => bytes.len() == needle.len() && bytes == needle,
+                // Names often begin alike and end differently.
+                Element::Bytes(bytes) => {
+                    bytes.len() == needle.len() && bytes.last() == needle.last() && bytes == needle
+                }
                 Element::Int(element) => int == Some(element),
             };
             if found {
@@ -272,6 +275,37 @@ impl Listpack {
     /// Adds an element at the front.
     pub fn push_front(&mut self, element: &[u8]) {
         self.splice(HEADER_BYTES, 0, &Encoded::of(element));
+    }
+
+    /// Adds all elements of another at the front.
+    pub fn prepend(&mut self, other: &Listpack) {
+        let more = &other.bytes[HEADER_BYTES..other.end()];
+        let len = self.bytes.len();
+        grow_to_class(&mut self.bytes, len + more.len());
+        self.bytes.resize(len + more.len(), END);
+        self.bytes.copy_within(HEADER_BYTES..len, HEADER_BYTES + more.len());
+        self.bytes[HEADER_BYTES..HEADER_BYTES + more.len()].copy_from_slice(more);
+        self.note_change(other.len(), 0);
+    }
+
+    /// Takes elements from the front until they have so many bytes together.
+    pub fn take_front(&mut self, bytes: usize) -> Listpack {
+        let (mut end, mut count) = (HEADER_BYTES, 0);
+        while end < self.end() && end - HEADER_BYTES < bytes {
+            end += self.entry_at(end).1;
+            count += 1;
+        }
+        let mut front = Listpack::with_capacity(end + 1);
+        front.bytes.splice(HEADER_BYTES..HEADER_BYTES, self.bytes[HEADER_BYTES..end].iter().copied());
+        front.note_change(count, 0);
+        self.cut(HEADER_BYTES, end, count);
+        front
+    }
+
+    /// Removes all elements; the memory stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&EMPTY);
     }
 
     /// Adds an element before another; returns where it is.
