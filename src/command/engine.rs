@@ -404,7 +404,9 @@ impl Engine {
         if blocked.is_none() {
             self.account(client, id, row, args, failed, waited, state);
         } else {
+            // It counts as called when the wait ends; MONITOR shows it now.
             self.metrics().counters.commands.add(1);
+            self.show_monitors(client, state.database, row, args);
         }
         self.serve_ready();
         match state.reply_mode {
@@ -524,9 +526,7 @@ impl Engine {
             let event = if row.has(Flag::Fast) { "fast-command" } else { "command" };
             self.services.metrics.latency.add(event, self.now_ms / 1000, nanos / 1_000_000);
         }
-        if !self.services.monitors.is_empty() && !row.has(Flag::SkipMonitor) && !row.has(Flag::Admin) {
-            self.feed_monitors(client, state.database, row, args);
-        }
+        self.show_monitors(client, state.database, row, args);
     }
 
     #[cold]
@@ -536,6 +536,13 @@ impl Engine {
         let at = self.now_ms / 1000;
         let shown = (0..args.len()).map(|index| shown(row, &args, index));
         self.services.metrics.slowlog.add(at, micros, shown, client.address.clone(), name, len_max);
+    }
+
+    #[inline]
+    fn show_monitors(&self, client: &Client, database: usize, row: &Row, args: Args<'_>) {
+        if !self.services.monitors.is_empty() && !row.has(Flag::SkipMonitor) && !row.has(Flag::Admin) {
+            self.feed_monitors(client, database, row, args);
+        }
     }
 
     #[cold]

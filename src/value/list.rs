@@ -135,7 +135,9 @@ impl Chunks {
                 _ => chunk.shrink(),
             }
         }
-        let mut fresh = Listpack::new();
+        // What has filled one pack at the back will fill another.
+        let fills = end == End::Back && self.packs.len() > 1;
+        let mut fresh = if fills { Listpack::with_capacity(limit.bytes) } else { Listpack::new() };
         fresh.push_back(element);
         self.make_place();
         match end {
