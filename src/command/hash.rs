@@ -242,22 +242,15 @@ fn hrandfield(ctx: &mut Ctx<'_>) -> Answer {
     let (key, now_ms) = (ctx.key(0), ctx.now_ms());
     let mut source = ctx.access.random_source();
     let mut random = || source.next();
-    let Some(count) = ctx.args.get(2) else {
+    if ctx.args.len() == 2 {
         let hash = ctx.access.read::<Hash>(key, Lookup::Read)?;
         match hash.and_then(|hash| hash.random(now_ms, &mut random)) {
             Some((field, _)) => ctx.reply.bulk(&field),
             None => ctx.reply.null(),
         }
         return DONE;
-    };
-    let count = sample::count(count)?;
-    let with_values = ctx.args.get(3).is_some_and(|word| is(word, "withvalues"));
-    if ctx.args.len() > 4 || (ctx.args.len() == 4 && !with_values) {
-        return Err(Error::SYNTAX);
     }
-    if with_values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
-        return Err(Error::fixed("ERR value is out of range"));
-    }
+    let (count, with_values) = sample::pair_options(ctx.args, "withvalues")?;
     let Some(hash) = ctx.access.read::<Hash>(key, Lookup::Read)? else {
         ctx.reply.array(0);
         return DONE;

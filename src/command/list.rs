@@ -1,6 +1,6 @@
 //! Lists.
 
-use super::parse::{int, int_or, is};
+use super::parse::{self, int, int_or, is};
 use super::row::{ArgKind, Category, Flag, Row, arg, key, keys_at, keys_counted, one_of, row, token};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
@@ -376,25 +376,7 @@ fn rpoplpush(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The end and count of LMPOP and BLMPOP, whose number of keys stands at `at`.
 pub(super) fn mpop_options(ctx: &Ctx<'_>, at: usize) -> Result<(End, usize), Error> {
-    let text = "ERR numkeys should be greater than 0";
-    let keys = int_or(&ctx.args[at], text)?;
-    if keys <= 0 {
-        return Err(Error::fixed(text));
-    }
-    let where_at =
-        usize::try_from(keys).ok().and_then(|keys| keys.checked_add(at + 1)).ok_or(Error::SYNTAX)?;
-    let end = end(ctx.args.get(where_at).ok_or(Error::SYNTAX)?)?;
-    let text = "ERR count should be greater than 0";
-    let (mut at, mut count) = (where_at + 1, None);
-    while let Some(word) = ctx.args.get(at) {
-        let Some(number) = ctx.args.get(at + 1).filter(|_| is(word, "count") && count.is_none()) else {
-            return Err(Error::SYNTAX);
-        };
-        let number = usize::try_from(int_or(number, text)?).ok().filter(|count| *count > 0);
-        count = Some(number.ok_or(Error::fixed(text))?);
-        at += 2;
-    }
-    Ok((end, count.unwrap_or(1)))
+    parse::mpop_options(ctx.args, at, end)
 }
 
 /// Pops from the first key that has elements; answers whether one had.

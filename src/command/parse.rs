@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::number;
+use crate::resp::Args;
 
 /// An integer.
 pub fn int(arg: &[u8]) -> Result<i64, Error> {
@@ -36,4 +37,30 @@ pub fn c_string(bytes: &[u8]) -> &[u8] {
 #[inline]
 pub fn is(arg: &[u8], word: &str) -> bool {
     arg.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// What LMPOP, ZMPOP and the blocking forms say after their keys, whose number stands at `at`: the end that `end` reads, and COUNT.
+pub fn mpop_options<E>(
+    args: Args<'_>,
+    at: usize,
+    end: impl FnOnce(&[u8]) -> Result<E, Error>,
+) -> Result<(E, usize), Error> {
+    let text = "ERR numkeys should be greater than 0";
+    let keys = int_or(&args[at], text)?;
+    if keys <= 0 {
+        return Err(Error::fixed(text));
+    }
+    let end_at = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(at + 1)).ok_or(Error::SYNTAX)?;
+    let end = end(args.get(end_at).ok_or(Error::SYNTAX)?)?;
+    let text = "ERR count should be greater than 0";
+    let (mut at, mut count) = (end_at + 1, None);
+    while let Some(word) = args.get(at) {
+        let Some(number) = args.get(at + 1).filter(|_| is(word, "count") && count.is_none()) else {
+            return Err(Error::SYNTAX);
+        };
+        let number = usize::try_from(int_or(number, text)?).ok().filter(|count| *count > 0);
+        count = Some(number.ok_or(Error::fixed(text))?);
+        at += 2;
+    }
+    Ok((end, count.unwrap_or(1)))
 }

@@ -2,7 +2,8 @@
 //! come twice.
 
 use super::Error;
-use super::parse::int;
+use super::parse::{int, is};
+use crate::resp::Args;
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -31,6 +32,19 @@ pub fn count(arg: &[u8]) -> Result<i64, Error> {
         return Err(Error::fixed("ERR value is out of range"));
     }
     Ok(count)
+}
+
+/// Reads what HRANDFIELD and ZRANDMEMBER say after the key: a count, and whether the `with` half of each pair is wanted.
+pub fn pair_options(args: Args<'_>, with: &str) -> Result<(i64, bool), Error> {
+    let count = count(&args[2])?;
+    let with_both = args.get(3).is_some_and(|word| is(word, with));
+    if args.len() > 4 || (args.len() == 4 && !with_both) {
+        return Err(Error::SYNTAX);
+    }
+    if with_both && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
+        return Err(Error::fixed("ERR value is out of range"));
+    }
+    Ok((count, with_both))
 }
 
 impl Sample {

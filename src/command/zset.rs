@@ -242,22 +242,15 @@ fn zrevrank(ctx: &mut Ctx<'_>) -> Answer {
 fn zrandmember(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
     let mut random = ctx.access.random_source();
-    let Some(count) = ctx.args.get(2) else {
+    if ctx.args.len() == 2 {
         let zset = ctx.access.read::<Zset>(key, Lookup::Read)?;
         match zset.and_then(|zset| zset.random(|| random.next())) {
             Some((member, _)) => ctx.reply.bulk(&member),
             None => ctx.reply.null(),
         }
         return DONE;
-    };
-    let count = sample::count(count)?;
-    let with_scores = ctx.args.get(3).is_some_and(|word| is(word, "withscores"));
-    if ctx.args.len() > 4 || (ctx.args.len() == 4 && !with_scores) {
-        return Err(Error::SYNTAX);
     }
-    if with_scores && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
-        return Err(Error::fixed("ERR value is out of range"));
-    }
+    let (count, with_scores) = sample::pair_options(ctx.args, "withscores")?;
     let Some(zset) = ctx.access.read::<Zset>(key, Lookup::Read)? else {
         ctx.reply.array(0);
         return DONE;

@@ -1,7 +1,7 @@
 //! Sorted sets: taking the least or greatest members, at once or when there are some.
 
 use super::blocking::{TimedOut, WaitsFor, timeout};
-use super::parse::{int_or, is};
+use super::parse::{self, int_or, is};
 use super::row::{ArgKind, Category, Flag, Row, arg, key, keys_at, keys_counted, one_of, row, token};
 use super::zset::reply_members;
 use super::{Answer, Ctx, DONE, Error};
@@ -92,29 +92,11 @@ fn bzpopmax(ctx: &mut Ctx<'_>) -> Answer {
 
 /// The end and count of ZMPOP and BZMPOP, whose number of keys stands at `at`.
 fn mpop_options(ctx: &Ctx<'_>, at: usize) -> Result<(Extreme, usize), Error> {
-    let text = "ERR numkeys should be greater than 0";
-    let keys = int_or(&ctx.args[at], text)?;
-    if keys <= 0 {
-        return Err(Error::fixed(text));
-    }
-    let where_at =
-        usize::try_from(keys).ok().and_then(|keys| keys.checked_add(at + 1)).ok_or(Error::SYNTAX)?;
-    let from = match ctx.args.get(where_at) {
-        Some(word) if is(word, "min") => Extreme::Min,
-        Some(word) if is(word, "max") => Extreme::Max,
-        _ => return Err(Error::SYNTAX),
-    };
-    let text = "ERR count should be greater than 0";
-    let (mut at, mut count) = (where_at + 1, None);
-    while let Some(word) = ctx.args.get(at) {
-        let Some(number) = ctx.args.get(at + 1).filter(|_| is(word, "count") && count.is_none()) else {
-            return Err(Error::SYNTAX);
-        };
-        let number = usize::try_from(int_or(number, text)?).ok().filter(|count| *count > 0);
-        count = Some(number.ok_or(Error::fixed(text))?);
-        at += 2;
-    }
-    Ok((from, count.unwrap_or(1)))
+    parse::mpop_options(ctx.args, at, |word| match word {
+        word if is(word, "min") => Ok(Extreme::Min),
+        word if is(word, "max") => Ok(Extreme::Max),
+        _ => Err(Error::SYNTAX),
+    })
 }
 
 /// Takes from the first key that has members; answers whether one had.

@@ -226,6 +226,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn counting_and_finding_look_at_every_bit_of_the_range(bytes in bitmap(), a in any::<usize>(), b in any::<usize>()) {
             let bits = slow_bits(&bytes);

@@ -203,6 +203,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn a_set_holds_what_a_model_holds(edits in prop::collection::vec((any::<bool>(), ints()), 0..200)) {
             let (mut set, mut model) = (Intset::new(), BTreeSet::new());

@@ -114,6 +114,8 @@ fn agrees(pack: &Listpack, model: &[Vec<u8>]) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn a_listpack_holds_what_a_model_holds(edits in prop::collection::vec(edit(), 0..40)) {
         let (mut pack, mut model) = (Listpack::new(), Vec::new());

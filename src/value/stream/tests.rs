@@ -78,6 +78,8 @@ fn agrees(log: &Log, model: &[(Id, Fields)]) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn a_stream_holds_what_a_model_holds(edits in prop::collection::vec(edit(), 0..120)) {
         let (mut log, mut model): (Log, Vec<(Id, Fields)>) = (Log::default(), Vec::new());

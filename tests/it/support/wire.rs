@@ -180,14 +180,17 @@ impl Client {
         self.read().value
     }
 
+    /// One field of INFO.
+    pub fn info(&mut self, field: &str) -> String {
+        let name = format!("{field}:");
+        let text = self.run("INFO everything").text();
+        text.lines().find_map(|line| line.strip_prefix(&name)).expect("a field of INFO").to_owned()
+    }
+
     /// What counts against `maxmemory`: all but what the empty server allocated.
     pub fn counted_bytes(&mut self) -> u64 {
-        let text = self.run("INFO memory").text();
-        let field = |name: &str| -> u64 {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a field of INFO");
-            line.parse().expect("a number")
-        };
-        field("used_memory:") - field("used_memory_startup:")
+        let mut field = |name: &str| self.info(name).parse::<u64>().expect("a number");
+        field("used_memory") - field("used_memory_startup")
     }
 
     /// Sends one command, its words parted by spaces, and reads its reply.
