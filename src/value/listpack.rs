@@ -253,12 +253,12 @@ impl Listpack {
 
     /// Adds an element at the end.
     pub fn push_back(&mut self, element: &[u8]) {
-        self.splice(self.end(), 0, &Encoded::of(element));
+        self.append(|to| to.push(element));
     }
 
     /// Adds an integer at the end.
     pub fn push_int(&mut self, int: i64) {
-        self.splice(self.end(), 0, &Encoded::of_int(int));
+        self.append(|to| to.push_int(int));
     }
 
     /// Adds many elements at the end at once.
@@ -386,7 +386,7 @@ impl Listpack {
 
     /// Brings the header up to date.
     fn note_change(&mut self, added: usize, removed: usize) {
-        let total = self.bytes.len() as u32;
+        let total = u32::try_from(self.bytes.len()).expect("a listpack is under 4 GiB");
         self.bytes[..4].copy_from_slice(&total.to_le_bytes());
         let count = self.header_count();
         if count != UNCOUNTED {

@@ -23,11 +23,14 @@ pub fn prefetch_all<T: ?Sized>(thing: &T) {
     }
 }
 
-/// Asks for the first and the last line of bytes.
+/// Asks for the first and the last line of bytes, and for the one after, into which what is appended
+/// may reach.
 #[inline]
 pub fn prefetch_ends(bytes: &[u8]) {
+    let end = bytes.as_ptr().wrapping_add(bytes.len());
     prefetch(bytes.as_ptr());
-    prefetch(bytes.as_ptr().wrapping_add(bytes.len()));
+    prefetch(end);
+    prefetch(end.wrapping_add(64));
 }
 
 /// What of a collection a command is going to touch.

@@ -44,6 +44,10 @@ impl Segment {
     /// Adds a member that is not there.
     #[inline]
     fn add(&mut self, hash: u64, blob: Blob) {
+        if self.len() == self.capacity() {
+            // It will grow, and reads all keys for it, which lie anywhere.
+            self.iter().for_each(Blob::prefetch);
+        }
         let added = self.members.insert_unique(hash, blob, |blob| self::hash(blob.key()));
         // The buckets lie before the control bytes, the first one last.
         let after = std::ptr::from_ref(added.get()).addr() + (added.bucket_index() + 1) * size_of::<Blob>();
@@ -199,13 +203,16 @@ impl Table {
         let new = self.segments.len();
         let bit = 1 << new.ilog2();
         let old = &mut self.segments[new ^ bit];
-        let moved: Vec<Blob> = old.extract_if(|blob| place(hash(blob.key())) as usize & bit != 0).collect();
-        let mut segment = Segment::with_capacity(moved.len());
-        for blob in moved {
-            segment.add(hash(blob.key()), blob);
+        let room = old.len() / 2;
+        let members = std::mem::replace(old, Segment::with_capacity(room)).members;
+        members.iter().for_each(Blob::prefetch);
+        let mut fresh = Segment::with_capacity(room);
+        for blob in members {
+            let hash = hash(blob.key());
+            let half = if place(hash) as usize & bit == 0 { &mut *old } else { &mut fresh };
+            half.add(hash, blob);
         }
-        old.shrink_to_fit(|blob| hash(blob.key()));
-        self.segments.push(segment);
+        self.segments.push(fresh);
     }
 
     /// Takes a member out.
