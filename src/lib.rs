@@ -20,7 +20,7 @@
 //! 1. [`resp`], [`value`], [`rdb`], [`client`]: the protocol, the data structures, their form as bytes, who is
 //!    connected. No keys.
 //! 2. [`memory`], [`pubsub`]: the memory tier, the channels. Neither knows the other, nor any command.
-//! 3. [`keyspace`]: prepare, settle, expire, evict, scan. The only one that knows all tiers. No protocol.
+//! 3. [`keyspace`]: prepare, settle, expire, evict, scan, snapshot. The only one that knows all tiers. No protocol.
 //! 4. [`command`]: handlers, their table, the engine. No sockets.
 //! 5. [`net`]: listeners, workers, connections.
 

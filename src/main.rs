@@ -37,14 +37,6 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Arc<Config>, level: Level) -> ExitCode {
-    let (mut terminate, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
-                eprintln!("strata: signals: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
     tokio::spawn(follow_level(Arc::clone(&config), level));
     let server = match Server::start(config) {
         Ok(server) => server,
@@ -53,15 +45,33 @@ async fn run(config: Arc<Config>, level: Level) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    tokio::select! {
-        _ = terminate.recv() => tracing::warn!("received SIGTERM, stopping"),
-        _ = interrupt.recv() => tracing::warn!("received SIGINT, stopping"),
-        () = server.stopped() => {}
+    // Only now: a signal during a long load ends the process as it ends any other. No client is served before this
+    // thread waits.
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                eprintln!("strata: signals: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::warn!("received SIGTERM, stopping"),
+            _ = interrupt.recv() => tracing::warn!("received SIGINT, stopping"),
+            () = server.stopped() => break,
+        }
+        server.stop();
     }
-    server.stop();
-    server.finish();
+    let finished = server.finish();
     tracing::warn!("stopped");
-    ExitCode::SUCCESS
+    match finished {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("strata: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Changes the level of the log.

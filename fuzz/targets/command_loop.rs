@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use strata::client::{Client, Flags, Mail, Registry, State};
-use strata::command::{BlockedClients, Engine, Monitors, Pause, Services, Wait, forget_subscriptions};
+use strata::command::{BlockedClients, Engine, Monitors, Pause, Saves, Services, Wait, forget_subscriptions};
 use strata::config::{Config, Settings};
 use strata::keyspace::Keyspace;
 use strata::metrics::Metrics;
@@ -35,8 +35,15 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn services() -> Arc<Services> {
-    let settings =
-        Settings { workers: 1, shards: 4, databases: 4, proto_max_bulk_len: 1 << 20, ..Settings::default() };
+    let settings = Settings {
+        workers: 1,
+        shards: 4,
+        databases: 4,
+        proto_max_bulk_len: 1 << 20,
+        // Saves fail: an input leaves no files.
+        dir: "/nowhere".into(),
+        ..Settings::default()
+    };
     let pubsub = Arc::new(PubSub::default());
     Arc::new(Services {
         keyspace: Keyspace::new(settings.databases as usize, settings.shards, Arc::clone(&pubsub)),
@@ -46,6 +53,7 @@ fn services() -> Arc<Services> {
         monitors: Monitors::default(),
         pause: Pause::default(),
         blocked: BlockedClients::default(),
+        saves: Saves::new(strata::clock::now_ms()),
         shutdown: tokio::sync::watch::Sender::new(false),
         started_at_ms: strata::clock::now_ms(),
         run_id: "0".repeat(40),
@@ -132,7 +140,7 @@ impl Peer {
         let request = engine.request(&self.buffer, &self.args, 0);
         engine.prepare_batch(self.state.database, &[request, request], &self.buffer, &self.args);
         let wait = engine.run(&self.client, &mut self.state, &request, args, &mut self.out);
-        !self.state.close_after_reply && !matches!(wait, Some(Wait::Unpaused))
+        !self.state.close_after_reply && !matches!(wait, Some(Wait::Unpaused | Wait::Retry(_)))
     }
 
     fn take_mail(&mut self) {

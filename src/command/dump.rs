@@ -1,13 +1,13 @@
 //! DUMP and RESTORE: values as bytes.
 
-use super::list::limit;
 use super::parse::{int, is};
 use super::row::{ArgKind, Category, Flag, Row, arg, key, keys_at, row, token};
-use super::{Answer, Ctx, DONE, Error, hash, set, zset};
+use super::save::limits;
+use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Access, Expiry, Key, Lookup};
 use crate::memory::entry::NewValue;
-use crate::rdb::{self, Decoded, Limits, Value};
+use crate::rdb::{self, Decoded, Value};
 use crate::value::string::NewString;
 
 /// The payload of a key's value.
@@ -27,15 +27,6 @@ fn dump(ctx: &mut Ctx<'_>) -> Answer {
         None => ctx.reply.null(),
     }
     DONE
-}
-
-fn limits(ctx: &Ctx<'_>) -> Limits {
-    Limits {
-        hash: hash::limits(ctx.settings),
-        list: limit(ctx),
-        set: set::limits(ctx.settings),
-        zset: zset::limits(ctx.settings),
-    }
 }
 
 #[derive(Default)]
@@ -91,7 +82,8 @@ fn restore(ctx: &mut Ctx<'_>) -> Answer {
     if !rdb::is_sound(payload) {
         return Err(Error::fixed("ERR DUMP payload version or checksum are wrong"));
     }
-    let value = rdb::restore(payload, &limits(ctx)).map_err(|_| Error::fixed("ERR Bad data format"))?;
+    let value =
+        rdb::restore(payload, &limits(ctx.settings)).map_err(|_| Error::fixed("ERR Bad data format"))?;
     let deadline = match ttl {
         0 => None,
         ttl if options.absolute => Some(ttl),

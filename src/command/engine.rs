@@ -35,6 +35,9 @@ use tokio::sync::oneshot;
 /// How many requests' collections are asked for at once.
 const PREFETCH_REQUESTS: usize = 16;
 
+/// How long a write waits at a time for a snapshot's saver that is behind.
+const SAVER_WAIT: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// One request of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -57,10 +60,14 @@ pub enum Wait {
     Freed(oneshot::Receiver<()>),
     /// For the end of a pause; the request has not run.
     Unpaused,
+    /// For this long; the request has not run, and is to be tried again.
+    Retry(std::time::Duration),
     /// For something to come to a key; the reply is written then.
     Blocked(BlockedWait),
     /// For keys to reach another server; the reply is written then.
     Migrated(Box<Migration>),
+    /// For a thread that has the reply; none where it has ended without one.
+    Answered(oneshot::Receiver<Output>),
 }
 
 /// What one worker needs to run requests.
@@ -279,7 +286,7 @@ impl Engine {
     }
 
     /// Runs one request; its reply is appended to `out`. With `Some(Wait)` the connection waits before it
-    /// sends, except for `Wait::Unpaused`, where the request has not run and must be run again.
+    /// sends, except for `Wait::Unpaused` and `Wait::Retry`, where the request has not run and must be run again.
     pub fn run(
         &mut self,
         client: &Arc<Client>,
@@ -325,6 +332,9 @@ impl Engine {
                 return Some(Wait::Unpaused);
             }
             Paused::Writes => {}
+        }
+        if self.services.keyspace.is_saver_behind() && (row.has(Flag::Write) || row.name == "exec") {
+            return Some(Wait::Retry(SAVER_WAIT));
         }
         if state.reply_mode == ReplyMode::SkipNext {
             state.reply_mode = ReplyMode::Skipping;
@@ -447,6 +457,9 @@ impl Engine {
                 return Some(Error::OUT_OF_MEMORY);
             }
         }
+        if self.services.saves.failed() && self.writes_are_stopped(row, state) {
+            return Some(Error::MISCONFIGURED);
+        }
         if !state.resp3 && state.is_subscribed() && !allowed_while_subscribed(row) {
             let text = format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
@@ -456,6 +469,15 @@ impl Engine {
             return Some(Error::new(text));
         }
         None
+    }
+
+    /// Whether a command is refused after a failed save (`stop-writes-on-bgsave-error`).
+    #[cold]
+    fn writes_are_stopped(&self, row: &Row, state: &State) -> bool {
+        let queued_writes = || state.transaction.as_ref().is_some_and(|queued| queued.writes);
+        self.settings.stop_writes_on_bgsave_error
+            && !self.settings.save.points().is_empty()
+            && (row.has(Flag::Write) || row.name == "ping" || row.name == "exec" && queued_writes())
     }
 
     /// Answers with an error instead of running.

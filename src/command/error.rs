@@ -19,6 +19,12 @@ impl Error {
     pub const NO_SUCH_KEY: Error = Error::fixed("ERR no such key");
     pub const OVERFLOW: Error = Error::fixed("ERR increment or decrement would overflow");
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const MISCONFIGURED: Error = Error::fixed(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands \
+         that may modify the data set are disabled, because this instance is configured to report errors during \
+         writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for \
+         details about the RDB error.",
+    );
     pub const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
     pub const INVALID_DB: Error = Error::fixed("ERR DB index is out of range");
     pub const SAME_OBJECT: Error = Error::fixed("ERR source and destination objects are the same");

@@ -247,22 +247,24 @@ fn persistence(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.section("Persistence");
     report.line("loading", 0);
     report.line("async_loading", 0);
-    for name in ["current_cow_peak", "current_cow_size", "current_cow_size_age"] {
-        report.line(name, 0);
-    }
+    let saves = services.saves.report(services);
+    let (saved, all) = saves.keys.unwrap_or((0, 0));
+    report.line("current_cow_peak", saves.changed_bytes);
+    report.line("current_cow_size", saves.changed_bytes);
+    report.line("current_cow_size_age", 0);
     report.line("current_fork_perc", "0.00");
-    report.line("current_save_keys_processed", 0);
-    report.line("current_save_keys_total", 0);
-    report.line("rdb_changes_since_last_save", services.metrics.sum(|c| &c.changes));
-    report.line("rdb_bgsave_in_progress", 0);
-    report.line("rdb_last_save_time", services.started_at_ms / 1000);
-    report.line("rdb_last_bgsave_status", "ok");
-    report.line("rdb_last_bgsave_time_sec", -1);
-    report.line("rdb_current_bgsave_time_sec", -1);
-    for name in ["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]
-    {
-        report.line(name, 0);
-    }
+    report.line("current_save_keys_processed", saved);
+    report.line("current_save_keys_total", all);
+    report.line("rdb_changes_since_last_save", saves.changes);
+    report.line("rdb_bgsave_in_progress", u8::from(saves.background_s.is_some()));
+    report.line("rdb_last_save_time", saves.last_save_s);
+    report.line("rdb_last_bgsave_status", if saves.failed { "err" } else { "ok" });
+    report.line("rdb_last_bgsave_time_sec", saves.last_took_s.unwrap_or(-1));
+    report.line("rdb_current_bgsave_time_sec", saves.background_s.unwrap_or(-1));
+    report.line("rdb_saves", saves.saves);
+    report.line("rdb_last_cow_size", saves.last_changed_bytes);
+    report.line("rdb_last_load_keys_expired", saves.loaded.expired);
+    report.line("rdb_last_load_keys_loaded", saves.loaded.keys);
     for name in ["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
         report.line(name, 0);
     }

@@ -201,7 +201,12 @@ fn flushdb(ctx: &mut Ctx<'_>) -> Answer {
 
 fn flushall(ctx: &mut Ctx<'_>) -> Answer {
     let used: Vec<_> = ctx.access.space().databases_in_use().iter().map(|(number, _)| *number).collect();
-    flush(ctx, used.into_iter())
+    let step = flush(ctx, used.into_iter())?;
+    if !ctx.settings.save.points().is_empty() {
+        // Or a crash would bring all of it back.
+        ctx.services.saves.schedule();
+    }
+    Ok(step)
 }
 
 fn swapdb(ctx: &mut Ctx<'_>) -> Answer {

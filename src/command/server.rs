@@ -1,8 +1,8 @@
-//! The server as a whole: TIME, MONITOR, SHUTDOWN, LOLWUT.
+//! The server as a whole: TIME, MONITOR, LOLWUT.
 
 use super::parse::{int, is};
-use super::row::{ArgKind, Flag, Row, arg, one_of, row, token};
-use super::{Answer, Ctx, DONE, Error};
+use super::row::{ArgKind, Flag, Row, arg, row};
+use super::{Answer, Ctx, DONE};
 use crate::clock;
 
 fn time(ctx: &mut Ctx<'_>) -> Answer {
@@ -19,33 +19,6 @@ fn monitor(ctx: &mut Ctx<'_>) -> Answer {
         ctx.services.monitors.add(ctx.client);
     }
     ctx.reply.ok();
-    DONE
-}
-
-fn shutdown(ctx: &mut Ctx<'_>) -> Answer {
-    let (mut abort, mut no_save, mut save, mut other) = (false, false, false, false);
-    for word in ctx.args.iter().skip(1) {
-        match word {
-            word if is(word, "nosave") => no_save = true,
-            word if is(word, "save") => save = true,
-            word if is(word, "now") || is(word, "force") => other = true,
-            word if is(word, "abort") => abort = true,
-            _ => return Err(Error::SYNTAX),
-        }
-    }
-    if (abort && (no_save || save || other)) || (no_save && save) {
-        return Err(Error::SYNTAX);
-    }
-    if abort {
-        return Err(Error::fixed("ERR No shutdown in progress."));
-    }
-    if save {
-        return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
-    }
-    tracing::warn!("user requested shutdown");
-    // Everybody, this client included, is closed without a reply, as by Redis.
-    ctx.state.close_after_reply = true;
-    ctx.services.shutdown.send_replace(true);
     DONE
 }
 
@@ -70,24 +43,6 @@ pub const ROWS: &[Row] = &[
     row("monitor", 1, "server", monitor)
         .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
         .docs("Listens for all requests received by the server in real-time.", "1.0.0"),
-    row("shutdown", -1, "server", shutdown)
-        .flags(&[
-            Flag::Admin,
-            Flag::NoScript,
-            Flag::Loading,
-            Flag::Stale,
-            Flag::NoMulti,
-            Flag::AllowBusy,
-        ])
-        .docs("Synchronously saves the database(s) to disk and shuts down the Redis server.", "1.0.0")
-        .complexity("O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)")
-        .history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")])
-        .args(&[
-            one_of("save-selector", &[token("nosave", "NOSAVE"), token("save", "SAVE")]).optional(),
-            token("now", "NOW").since("7.0.0").optional(),
-            token("force", "FORCE").since("7.0.0").optional(),
-            token("abort", "ABORT").since("7.0.0").optional(),
-        ]),
     row("time", 1, "server", time)
         .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
         .docs("Returns the server time.", "2.6.0")

@@ -1,6 +1,7 @@
 //! The parts of the server that handlers may reach.
 
 use super::blocking::BlockedClients;
+use super::save::Saves;
 use crate::client::Registry;
 use crate::client::{Client, Flags, Mail};
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub struct Services {
     pub pause: Pause,
     /// Clients that wait for keys.
     pub blocked: BlockedClients,
+    /// SAVE and its like.
+    pub saves: Saves,
     /// The order to stop.
     pub shutdown: watch::Sender<bool>,
     /// When the server started, Unix milliseconds.

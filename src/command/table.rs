@@ -28,6 +28,7 @@ const FAMILIES: &[&[Row]] = &[
     super::transaction::ROWS,
     super::connection::ROWS,
     super::client::ROWS,
+    super::save::ROWS,
     super::server::ROWS,
     super::memory::ROWS,
     super::debug::ROWS,

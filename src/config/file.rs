@@ -140,6 +140,8 @@ fn new_value(parameter: &Parameter, text: &str) -> Value {
             let words: Vec<&str> = text.split(' ').collect();
             words.chunks(4).map(|class| class.join(" ")).collect::<Array>().into()
         }
+        // Pairs of words read better in a row.
+        _ if parameter.name == "save" => text.into(),
         Kind::Words(_) => text.split_ascii_whitespace().collect::<Array>().into(),
         _ => text.into(),
     }

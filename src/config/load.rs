@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command};
 
 use super::params::{PARAMETERS, Parameter, Settings};
-use super::value::Kind;
 use super::{Config, file};
 
 /// What environment variables of the server begin with.
@@ -263,7 +262,7 @@ fn group(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
                 break;
             }
         }
-        if words == 0 && matches!(parameter.kind, Kind::Only("", _)) {
+        if words == 0 && parameter.kind.takes_several_words() && parameter.default.is_empty() {
             // Redis takes `--save` alone for `--save ''`.
             option.push("=");
         }

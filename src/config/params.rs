@@ -5,7 +5,7 @@
 //! A parameter has its Redis name wherever Redis has one, and is here only if it does something. This file must not
 //! know where a value comes from.
 
-use super::types::{Access, LogLevel, NotifyFlags, OutputLimits, Policy};
+use super::types::{Access, LogLevel, NotifyFlags, OutputLimits, Policy, SavePoints};
 use super::value::{Kind, Value, words};
 
 macro_rules! settings {
@@ -80,7 +80,12 @@ settings! {
     enable_debug_command: Access,
     enable_protected_configs: Access,
     appendonly: String,
-    save: String,
+    save: SavePoints,
+    dbfilename: String,
+    rdbcompression: bool,
+    rdbchecksum: bool,
+    rdb_save_incremental_fsync: bool,
+    stop_writes_on_bgsave_error: bool,
 }
 
 /// When a parameter may be changed.
@@ -302,8 +307,18 @@ pub static PARAMETERS: &[Parameter] = rows! {
     // Persistence.
     "appendonly", appendonly, Only("no", "this version keeps data in memory only"), "no", Runtime,
         "Log every write to disk; only no in this version";
-    "save", save, Only("", "this version keeps data in memory only"), "", Runtime,
-        "Points in time at which to save a snapshot; only none in this version";
+    "save", save, Words("<seconds> <changes>, any number of times, or nothing"), "", Runtime,
+        "Save a snapshot when so many seconds have passed since the last one, and so many changes; none for never";
+    "dbfilename", dbfilename, Text, "dump.rdb", Protected,
+        "File of snapshots, in dir", adjust file_name;
+    "rdbcompression", rdbcompression, Bool, "yes", Runtime,
+        "Accepted for compatibility: snapshots are not compressed";
+    "rdbchecksum", rdbchecksum, Bool, "yes", Start,
+        "End snapshots with a sum that tells damage";
+    "rdb-save-incremental-fsync", rdb_save_incremental_fsync, Bool, "yes", Runtime,
+        "Sync a snapshot every 4 MiB, so that the sync at its end is short";
+    "stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, Bool, "yes", Runtime,
+        "Refuse writes when there are save points and the last snapshot failed";
 };
 
 fn workers(workers: &mut usize) -> Result<(), String> {
@@ -315,6 +330,10 @@ fn workers(workers: &mut usize) -> Result<(), String> {
 
 fn shards(shards: &mut usize) -> Result<(), String> {
     if shards.is_power_of_two() { Ok(()) } else { Err("argument must be a power of two".to_owned()) }
+}
+
+fn file_name(name: &mut str) -> Result<(), String> {
+    if name.contains('/') { Err("dbfilename can't be a path, just a filename".to_owned()) } else { Ok(()) }
 }
 
 /// Like Redis, takes a number out of range as a wish and comes as close as it can.

@@ -182,7 +182,7 @@ fn a_wrong_setting_is_named_with_its_value_its_source_and_what_is_allowed() {
         (vec![], vec![("STRATA_HZ", "x")], ["hz", "'x'", "STRATA_HZ", "whole number"]),
         (vec!["--maxmemory-policy", "lru"], vec![], ["maxmemory-policy", "'lru'", "option", "allkeys-lru"]),
         (vec!["--shards", "3"], vec![], ["shards", "'3'", "power of two", "65536"]),
-        (vec!["--save", "3600", "1"], vec![], ["save", "'3600 1'", "memory only", "empty"]),
+        (vec!["--save", "3600"], vec![], ["save", "'3600'", "Invalid save parameters", "<seconds>"]),
         (vec!["--appendonly", "yes"], vec![], ["appendonly", "'yes'", "memory only", "only no"]),
         (
             vec!["--maxmemroy", "1"],

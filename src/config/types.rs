@@ -99,6 +99,43 @@ impl Choice for Access {
         &[("no", Self::No), ("yes", Self::Yes), ("local", Self::Local)];
 }
 
+/// `save`: when a snapshot is made without being asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavePoints(Vec<(u64, u64)>);
+
+impl SavePoints {
+    /// Reads any number of `<seconds> <changes>`.
+    ///
+    /// # Errors
+    /// The reason in Redis's words.
+    pub fn parse(text: &str) -> Result<SavePoints, String> {
+        let wrong = || "Invalid save parameters".to_owned();
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let number = |word: &str, least: i64| {
+            let number = word.parse::<i64>().ok().filter(|number| *number >= least);
+            number.and_then(|number| u64::try_from(number).ok()).ok_or_else(wrong)
+        };
+        if !words.len().is_multiple_of(2) {
+            return Err(wrong());
+        }
+        let points = words.chunks(2).map(|pair| Ok((number(pair[0], 1)?, number(pair[1], 0)?)));
+        points.collect::<Result<_, String>>().map(SavePoints)
+    }
+
+    /// The points: seconds since the last snapshot, and changes.
+    #[must_use]
+    pub fn points(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
+    /// The form of CONFIG GET.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let points: Vec<_> = self.0.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
+        points.join(" ")
+    }
+}
+
 /// How much unsent output one class of clients may pile up. Zero means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassLimit {

@@ -4,7 +4,7 @@
 //!
 //! This file must not know which parameters exist.
 
-use super::types::{self, Choice, NotifyFlags, OutputLimits};
+use super::types::{self, Choice, NotifyFlags, OutputLimits, SavePoints};
 use crate::number;
 
 /// What values a parameter takes.
@@ -196,6 +196,17 @@ impl Value for OutputLimits {
 
     fn print(&self, _kind: &Kind) -> String {
         self.classes().join(" ")
+    }
+}
+
+impl Value for SavePoints {
+    fn assign(&mut self, text: &str, _kind: &Kind) -> Result<(), String> {
+        *self = Self::parse(text)?;
+        Ok(())
+    }
+
+    fn print(&self, _kind: &Kind) -> String {
+        SavePoints::print(self)
     }
 }
 

@@ -282,6 +282,7 @@ impl<'a> Access<'a> {
         if self.touch {
             self.note_use(lock, index);
         }
+        self.locks[lock].guard.before_change(index);
         Some(self.locks[lock].guard.table.at_mut(index))
     }
 
@@ -340,6 +341,7 @@ impl<'a> Access<'a> {
         if self.touch {
             self.note_use(lock, index);
         }
+        self.locks[lock].guard.before_change(index);
         let entry = self.locks[lock].guard.table.at_mut(index);
         entry.into_collection().and_then(T::of_mut).ok_or(WrongType)
     }
@@ -386,6 +388,7 @@ impl<'a> Access<'a> {
                 if self.touch {
                     self.note_use(lock, index);
                 }
+                self.locks[lock].guard.before_change(index);
                 let mut entry = self.locks[lock].guard.table.at_mut(index);
                 if entry.is_large() {
                     let bits = entry.access_bits();
@@ -418,7 +421,9 @@ impl<'a> Access<'a> {
     fn insert(&mut self, key: Key<'_>, entry: Entry) {
         let expires_at_ms = entry.expires_at_ms();
         let member_expires_at_ms = entry.collection().and_then(Hash::of).and_then(Hash::next_deadline);
-        self.state(key).table.insert(key.hash.position(), entry);
+        let state = self.state(key);
+        state.before_insert(key.hash.position(), key.name);
+        state.table.insert(key.hash.position(), entry);
         self.file_expiry(key, None, expires_at_ms);
         if let Some(at_ms) = member_expires_at_ms {
             self.file_member_expiry(key, at_ms);
@@ -450,6 +455,7 @@ impl<'a> Access<'a> {
         event: &'static str,
     ) {
         if let Some((lock, index)) = self.find(key) {
+            self.locks[lock].guard.before_change(index);
             let mut entry = self.locks[lock].guard.table.at_mut(index);
             let old = entry.expires_at_ms();
             entry.set_expiry(expires_at_ms);
@@ -461,6 +467,7 @@ impl<'a> Access<'a> {
 
     fn take_at(&mut self, lock: usize, index: usize) {
         let state = &mut self.locks[lock].guard;
+        state.before_change(index);
         let entry = state.table.remove_at(index);
         state.expires -= u32::from(entry.expires_at_ms().is_some());
         self.space.discard(self.scratch, entry);
@@ -485,6 +492,7 @@ impl<'a> Access<'a> {
     pub fn take(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) -> Option<Entry> {
         let (lock, index) = self.find(key)?;
         let state = &mut self.locks[lock].guard;
+        state.before_change(index);
         let entry = state.table.remove_at(index);
         state.expires -= u32::from(entry.expires_at_ms().is_some());
         self.record(key, Change::Delete, class, event);

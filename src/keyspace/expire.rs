@@ -87,6 +87,7 @@ impl Keyspace {
             }
             for key in &due {
                 if let Some(entry) = state.table.remove(position, key) {
+                    state.after_removal(position, &entry);
                     state.expires -= 1;
                     state.version += 1;
                     removed.push((entry, state.version));
@@ -146,6 +147,7 @@ struct FieldsRemoved {
 /// Removes the fields of a hash that are due, a bounded number; the wheel comes up again for the rest.
 fn remove_fields(state: &mut ShardState, position: u32, key: &[u8], now_ms: i64) -> Option<FieldsRemoved> {
     let index = state.table.find(position, key)?;
+    state.before_change(index);
     let hash = state.table.at_mut(index).into_collection().and_then(Hash::of_mut)?;
     let removed = hash.remove_due(now_ms, FIELDS_PER_LOCK);
     let (next, is_empty) = (hash.next_deadline(), hash.is_empty());

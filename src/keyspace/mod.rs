@@ -11,6 +11,7 @@ mod expire;
 mod notify;
 mod reclaim;
 mod scan;
+pub mod snapshot;
 mod waiting;
 mod watch;
 
@@ -119,6 +120,10 @@ pub struct Keyspace {
     notify: AtomicU32,
     access_lfu: AtomicBool,
     access_factors: [AtomicU32; 2],
+    /// Whether a snapshot is being taken: there is one at a time.
+    capturing: AtomicBool,
+    /// Whether more was changed than the saver could write so far.
+    saver_behind: Arc<AtomicBool>,
     /// Keys that are due stay for now: DEBUG SET-ACTIVE-EXPIRE 0.
     pub active_expire_off: AtomicBool,
     /// Nothing expires or is evicted while clients are paused.
@@ -140,6 +145,8 @@ impl Keyspace {
             notify: AtomicU32::new(0),
             access_lfu: AtomicBool::new(false),
             access_factors: [AtomicU32::new(10), AtomicU32::new(1)],
+            capturing: AtomicBool::new(false),
+            saver_behind: Arc::default(),
             active_expire_off: AtomicBool::new(false),
             paused: AtomicBool::new(false),
         }

@@ -10,6 +10,7 @@ use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::slot::POSITION_BITS;
 use crate::memory::{Entry, ShardState};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl Access<'_> {
@@ -105,7 +106,12 @@ impl Access<'_> {
                 let mut next = ShardState::default();
                 next.version = state.version + 1;
                 version = version.max(next.version);
-                old.push(std::mem::replace(&mut **state, next));
+                let state = std::mem::replace(&mut **state, next);
+                match state.capture.as_ref().map(|capture| Arc::clone(capture.kept())) {
+                    // A snapshot has yet to save it.
+                    Some(kept) => kept.hand_over(state),
+                    None => old.push(state),
+                }
             }
             let effect = Effect {
                 database,

@@ -189,6 +189,7 @@ impl Rarest {
         let (_, database) = databases.iter().find(|(other, _)| *other == number)?;
         let mut state = database.shards()[shard].lock();
         let entry = state.table.remove(self.position, &self.key)?;
+        state.after_removal(self.position, &entry);
         Some(victim(&mut state, number, entry))
     }
 }
@@ -239,7 +240,10 @@ fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64, rarest: &mut
     }
     match (chosen, next) {
         (Some((position, key)), next) => match state.table.remove(position, &key) {
-            Some(entry) => Look::Victim(entry, next.unwrap_or(1 << POSITION_BITS)),
+            Some(entry) => {
+                state.after_removal(position, &entry);
+                Look::Victim(entry, next.unwrap_or(1 << POSITION_BITS))
+            }
             None => Look::End,
         },
         (None, Some(next)) => Look::More(next),

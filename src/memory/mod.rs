@@ -3,12 +3,13 @@
 //! From the inside out: [`entry`] is one allocation that holds a key and its value; [`slot`] packs a
 //! pointer to it and 20 bits of its hash into 8 bytes; [`table`] keeps slots in hash order; [`wheel`]
 //! knows when keys are due; [`shard`] puts a lock around one table and one wheel; [`eviction`] picks
-//! victims across shards; [`usage`] says how much memory there is to evict from.
+//! victims across shards; [`capture`] keeps what a snapshot has yet to save; [`usage`] says how much memory there is to evict from.
 //!
 //! This layer knows no commands, no protocol, no disk and no peers. All `unsafe` of the data path is in
 //! `entry` and `slot`.
 
 pub mod access;
+pub mod capture;
 pub mod entry;
 pub mod eviction;
 pub mod shard;

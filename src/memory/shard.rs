@@ -3,6 +3,8 @@
 //! Lock order: databases by number, then shards by index, always ascending. No lock is held across an
 //! await, and nothing is sent, published or freed in bulk while one is held.
 
+use super::capture::Capture;
+use super::entry::Entry;
 use super::slot::{POSITION_BITS, Slot};
 use super::table::Table;
 use super::wheel::Wheel;
@@ -33,6 +35,8 @@ pub struct ShardState {
     pub expires: u32,
     /// Grows with every write to the shard.
     pub version: u64,
+    /// What a snapshot has yet to save of the shard; `None` while none is taken.
+    pub capture: Option<Box<Capture>>,
 }
 
 impl ShardState {
@@ -49,6 +53,30 @@ impl ShardState {
     /// The bytes of slots and wheel.
     pub fn overhead_bytes(&self) -> usize {
         self.table.slot_bytes() + self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+    }
+
+    /// To be called before the entry at an index of the table is changed or taken out.
+    #[inline]
+    pub fn before_change(&mut self, index: usize) {
+        if let Some(capture) = &mut self.capture {
+            capture.keep(self.table.position_at(index), &self.table.at(index));
+        }
+    }
+
+    /// To be called when an entry was taken out of the table.
+    #[inline]
+    pub fn after_removal(&mut self, position: u32, entry: &Entry) {
+        if let Some(capture) = &mut self.capture {
+            capture.keep(position, entry);
+        }
+    }
+
+    /// To be called before a key is added to the table.
+    #[inline]
+    pub fn before_insert(&mut self, position: u32, key: &[u8]) {
+        if let Some(capture) = &mut self.capture {
+            capture.pass_over(position, key);
+        }
     }
 
     fn next_due_ms(&self) -> i64 {

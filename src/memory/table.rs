@@ -136,6 +136,11 @@ impl Table {
         unsafe { self.slots[index].entry() }
     }
 
+    /// The position in hash order of the entry at an index that [`Self::find`] gave.
+    pub fn position_at(&self, index: usize) -> u32 {
+        self.slots[index].position()
+    }
+
     /// As [`Self::at`], to edit.
     ///
     /// # Panics

@@ -126,6 +126,8 @@ pub struct Metrics {
     pub slowlog: SlowLog,
     /// Latency spikes by event.
     pub latency: LatencyMonitor,
+    /// Writes that were counted before the counters were last started anew.
+    earlier_changes: AtomicU64,
     /// Since when memory is over `maxmemory`, Unix microseconds; 0: it is not.
     pub over_maxmemory_since_us: AtomicI64,
 }
@@ -140,6 +142,7 @@ impl Metrics {
             rates: Mutex::default(),
             slowlog: SlowLog::default(),
             latency: LatencyMonitor::default(),
+            earlier_changes: AtomicU64::new(0),
             over_maxmemory_since_us: AtomicI64::new(0),
         }
     }
@@ -190,8 +193,14 @@ impl Metrics {
         }
     }
 
+    /// Writes to the keyspace since the start, whatever was reset.
+    pub fn changes(&self) -> u64 {
+        self.earlier_changes.load(Relaxed) + self.sum(|c| &c.changes)
+    }
+
     /// Starts the counters anew (CONFIG RESETSTAT).
     pub fn reset(&self) {
+        self.earlier_changes.fetch_add(self.sum(|c| &c.changes), Relaxed);
         for worker in &self.workers {
             worker.counters.reset();
             worker.commands.lock().clear();

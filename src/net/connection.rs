@@ -440,7 +440,7 @@ impl Connection {
             if self.state.close_after_reply {
                 return None;
             }
-            self.hold_replies = !matches!(wait, Some(Wait::Unpaused | Wait::Blocked(_)));
+            self.hold_replies = !matches!(wait, Some(Wait::Unpaused | Wait::Retry(_) | Wait::Blocked(_)));
             if wait.is_some() {
                 self.client.set_flags(Flags::BLOCKED, true);
             }
@@ -453,6 +453,13 @@ impl Connection {
                     let unpaused = unpaused(Arc::clone(&self.services));
                     self.wait = Some(Box::pin(async move {
                         unpaused.await;
+                        None
+                    }));
+                    return Some(index);
+                }
+                Some(Wait::Retry(time)) => {
+                    self.wait = Some(Box::pin(async move {
+                        tokio::time::sleep(time).await;
                         None
                     }));
                     return Some(index);
@@ -472,6 +479,11 @@ impl Connection {
                 Some(Wait::Migrated(migration)) => {
                     let services = Arc::clone(&self.services);
                     self.wait = Some(Box::pin(async move { Some(migrate(&services, *migration).await) }));
+                    self.hold_replies = false;
+                    return Some(index + 1);
+                }
+                Some(Wait::Answered(answer)) => {
+                    self.wait = Some(Box::pin(async move { Some(answer.await.unwrap_or_default()) }));
                     self.hold_replies = false;
                     return Some(index + 1);
                 }

@@ -35,6 +35,7 @@ pub async fn run(services: Arc<Services>) {
         usage::sample(settings.maxmemory);
         services.metrics.sample_rates(now_ms);
         note_excess(&services, &settings);
+        services.saves.tick(&services, &settings, now_ms);
         if services.pause.state(now_ms) == Paused::No {
             services.keyspace.paused.store(false, Relaxed);
         }

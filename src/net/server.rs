@@ -5,15 +5,17 @@ use super::listener::{BindError, Door, Listeners, bind_unix};
 use super::worker::Worker;
 use crate::client::Registry;
 use crate::clock;
-use crate::command::{BlockedClients, Monitors, Pause, Services};
+use crate::command::{BlockedClients, Monitors, Pause, Saves, Services};
 use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
+use crate::keyspace::snapshot::ImportError;
 use crate::memory::usage;
 use crate::metrics::Metrics;
 use crate::pubsub::PubSub;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -28,6 +30,8 @@ pub enum StartError {
     PidFile(String, io::Error),
     /// The directory of `dir` cannot be entered.
     Directory(String, io::Error),
+    /// The snapshot at this path is not loaded.
+    Snapshot(PathBuf, ImportError),
     /// There is neither a port nor a unix socket.
     NothingToListenOn,
     /// The system refused something else, named here.
@@ -45,6 +49,9 @@ impl fmt::Display for StartError {
             }
             StartError::PidFile(path, error) => write!(f, "pidfile: cannot write {path}: {error}"),
             StartError::Directory(path, error) => write!(f, "dir: cannot enter {path}: {error}"),
+            StartError::Snapshot(path, error) => {
+                write!(f, "dbfilename: cannot load {}: {error}", path.display())
+            }
             StartError::NothingToListenOn => {
                 write!(f, "port is 0 and unixsocket is empty: there is nothing to listen on")
             }
@@ -128,6 +135,7 @@ impl Server {
             monitors: Monitors::default(),
             pause: Pause::default(),
             blocked: BlockedClients::default(),
+            saves: Saves::new(clock::now_ms()),
             shutdown: watch::Sender::new(false),
             started_at_ms: clock::now_ms(),
             run_id: run_id(),
@@ -163,6 +171,7 @@ impl Server {
             (0..settings.workers).map(|index| Worker::start(Arc::clone(&services), index)).collect();
         let workers = Arc::new(workers.map_err(|error| StartError::System("starting a worker", error))?);
         usage::note_start();
+        services.saves.load(&services).map_err(|(path, error)| StartError::Snapshot(path, error))?;
         let door = Arc::new(Door::new(Arc::clone(&services), Arc::clone(&workers), files_for_clients));
         let listeners = Arc::new(Listeners::new(Arc::clone(&door)));
         listeners.follow(&settings)?;
@@ -176,9 +185,10 @@ impl Server {
         Ok(Server { services, workers, files })
     }
 
-    /// Orders the server to stop.
+    /// Orders the server to stop; first, where there are save points, it saves. When that fails it goes on.
     pub fn stop(&self) {
-        self.services.shutdown.send_replace(true);
+        let save = !self.services.config.settings().save.points().is_empty();
+        Saves::stop(&self.services, save, false, || {});
     }
 
     /// Waits for the order to stop.
@@ -187,8 +197,11 @@ impl Server {
         let _ = self.services.shutdown.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Waits until every worker has ended its batch and its connections are closed.
-    pub fn finish(self) {
+    /// Waits until every worker has ended its batch and its connections are closed, and until nothing is left to save.
+    ///
+    /// # Errors
+    /// When what was written last could not be saved.
+    pub fn finish(self) -> Result<(), &'static str> {
         for file in &self.files {
             // Somebody may have removed it first.
             let _ = fs::remove_file(file);
@@ -197,10 +210,11 @@ impl Server {
         while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
             if std::time::Instant::now() > deadline {
                 tracing::warn!("a worker did not stop in time");
-                return;
+                break;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
+        self.services.saves.finish(&self.services)
     }
 }
 

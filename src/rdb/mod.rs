@@ -1,9 +1,10 @@
-//! Values as bytes, in Redis's own format: the payloads of DUMP and RESTORE.
+//! Values as bytes, in Redis's own format: the payloads of DUMP and RESTORE, and whole [`file`]s.
 //!
 //! ```text
 //! payload: type u8 | value | version u16 | CRC-64 of all before it u64        little-endian
 //! ```
 
+pub mod file;
 mod lzf;
 mod old;
 mod read;
@@ -62,14 +63,19 @@ fn checksum(bytes: &[u8]) -> u64 {
 /// The payload of a value.
 pub fn dump(value: &Value<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    let version = match value {
+    let version = write_value(&mut out, None, value);
+    sealed(out, version)
+}
+
+/// Appends type, key and value; answers the version of the format that has them.
+fn write_value(out: &mut Vec<u8>, key: Option<&[u8]>, value: &Value<'_>) -> u16 {
+    match value {
         Value::String(string) => {
-            write::string_value(&mut out, *string);
+            write::string_value(out, key, *string);
             types::VERSION_OF_7_0
         }
-        Value::Collection(collection) => write::collection(&mut out, collection),
-    };
-    sealed(out, version)
+        Value::Collection(collection) => write::collection(out, key, collection),
+    }
 }
 
 /// A payload from a type and a value: version and sum are added.

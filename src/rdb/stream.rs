@@ -3,7 +3,7 @@
 use super::Malformed;
 use super::read::Reader;
 use super::types::{STREAM_LISTPACKS, STREAM_LISTPACKS_2, STREAM_LISTPACKS_3};
-use super::write::{bytes, length};
+use super::write::{begin, bytes, length};
 use crate::value::listpack::Listpack;
 use crate::value::stream::{Group, Id, Log, Node, Pending, Stream};
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ fn raw_id(id: Id) -> [u8; 16] {
 }
 
 /// Appends the type and the value, in the form of version 7.0.
-pub fn write(out: &mut Vec<u8>, stream: &Stream) {
+pub fn write(out: &mut Vec<u8>, key: Option<&[u8]>, stream: &Stream) {
     let Stream { log, groups } = stream;
-    out.push(STREAM_LISTPACKS_2);
+    begin(out, STREAM_LISTPACKS_2, key);
     length(out, log.nodes().len() as u64);
     for node in log.nodes() {
         bytes(out, &raw_id(node.id()));

@@ -49,17 +49,25 @@ pub fn bytes(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
+/// Appends a type and, in a file, the key, which stands between it and the value.
+pub fn begin(out: &mut Vec<u8>, kind: u8, key: Option<&[u8]>) {
+    out.push(kind);
+    if let Some(key) = key {
+        string(out, key);
+    }
+}
+
 /// Appends the type and the value of a string.
-pub fn string_value(out: &mut Vec<u8>, value: StringRef<'_>) {
-    out.push(STRING);
+pub fn string_value(out: &mut Vec<u8>, key: Option<&[u8]>, value: StringRef<'_>) {
+    begin(out, STRING, key);
     value.with(|text| string(out, text));
 }
 
 /// Appends the type and the value of a collection. Answers the version of the format that has them.
-pub fn collection(out: &mut Vec<u8>, collection: &Collection) -> u16 {
+pub fn collection(out: &mut Vec<u8>, key: Option<&[u8]>, collection: &Collection) -> u16 {
     match collection {
         Collection::List(list) => {
-            out.push(LIST_QUICKLIST_2);
+            begin(out, LIST_QUICKLIST_2, key);
             length(out, list.packs().count() as u64);
             for pack in list.packs() {
                 length(out, 2);
@@ -67,20 +75,20 @@ pub fn collection(out: &mut Vec<u8>, collection: &Collection) -> u16 {
             }
         }
         Collection::Set(Set::Ints(ints)) => {
-            out.push(SET_INTSET);
+            begin(out, SET_INTSET, key);
             bytes(out, ints.as_bytes());
         }
         Collection::Set(set) => {
-            out.push(SET);
+            begin(out, SET, key);
             length(out, set.len() as u64);
             set.for_each(|member| string(out, member));
         }
         Collection::Zset(Zset::Packed(pack)) => {
-            out.push(ZSET_LISTPACK);
+            begin(out, ZSET_LISTPACK, key);
             bytes(out, pack.as_bytes());
         }
         Collection::Zset(zset) => {
-            out.push(ZSET_2);
+            begin(out, ZSET_2, key);
             length(out, zset.len() as u64);
             // Backwards, as Redis does: each is then the first one when it is read.
             zset.visit(0, usize::MAX, true, |member, score| {
@@ -89,18 +97,18 @@ pub fn collection(out: &mut Vec<u8>, collection: &Collection) -> u16 {
             });
         }
         Collection::Hash(Hash::Packed(pack)) => {
-            out.push(HASH_LISTPACK);
+            begin(out, HASH_LISTPACK, key);
             bytes(out, pack.as_bytes());
         }
-        Collection::Hash(hash) => return self::hash(out, hash),
-        Collection::Stream(stream) => super::stream::write(out, stream),
+        Collection::Hash(hash) => return self::hash(out, key, hash),
+        Collection::Stream(stream) => super::stream::write(out, key, stream),
     }
     VERSION_OF_7_0
 }
 
-fn hash(out: &mut Vec<u8>, hash: &Hash) -> u16 {
+fn hash(out: &mut Vec<u8>, key: Option<&[u8]>, hash: &Hash) -> u16 {
     let Some(earliest) = hash.next_deadline() else {
-        out.push(HASH);
+        begin(out, HASH, key);
         length(out, hash.len() as u64);
         hash.for_each(i64::MIN, |field, value| {
             string(out, field);
@@ -108,7 +116,7 @@ fn hash(out: &mut Vec<u8>, hash: &Hash) -> u16 {
         });
         return VERSION_OF_7_0;
     };
-    out.push(HASH_METADATA);
+    begin(out, HASH_METADATA, key);
     out.extend_from_slice(&earliest.to_le_bytes());
     length(out, hash.len() as u64);
     hash.for_each(i64::MIN, |field, value| {

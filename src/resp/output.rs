@@ -13,7 +13,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub const SLICES_MAX: usize = 64;
 
 /// An output buffer. Positions count all bytes, those of shared values included.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct Output {
     bytes: Vec<u8>,
     /// Shared values, each with the offset in `bytes` that it comes before.

@@ -26,6 +26,7 @@ mod redis_cli;
 mod redis_rs;
 mod scan;
 mod server;
+mod snapshot;
 mod streams;
 mod strings;
 mod transactions;
