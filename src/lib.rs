@@ -28,6 +28,7 @@ pub mod client;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod disk;
 pub mod glob;
 pub mod keyspace;
 pub mod memory;

@@ -13,7 +13,7 @@ use std::str::Chars;
 const LAYERS: &[&[&str]] = &[
     &["clock", "config", "glob", "metrics", "number"],
     &["client", "rdb", "resp", "value"],
-    &["memory", "pubsub"],
+    &["disk", "memory", "pubsub"],
     &["keyspace"],
     &["command"],
     &["net"],

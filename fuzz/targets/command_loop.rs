@@ -53,6 +53,8 @@ fn services() -> Arc<Services> {
         monitors: Monitors::default(),
         pause: Pause::default(),
         blocked: BlockedClients::default(),
+        loading: false.into(),
+        progress: strata::keyspace::Progress::default(),
         saves: Saves::new(strata::clock::now_ms()),
         shutdown: tokio::sync::watch::Sender::new(false),
         started_at_ms: strata::clock::now_ms(),
@@ -120,7 +122,7 @@ impl Peer {
                 }
             }
         }
-        engine.end_batch();
+        engine.end_batch().expect("there is no log to fail");
         self.buffer.drain(..start);
         self.scanner.rebase(start);
         for arg in &mut self.args {

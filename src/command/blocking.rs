@@ -430,6 +430,10 @@ impl Engine {
                 services.metrics.worker(self.worker).count_error(error.code());
             }
         }
+        if self.scratch.commit().is_err() {
+            // Nobody may be told of what was not logged.
+            blocked.client.mailbox.close();
+        }
         services.blocked.finish(services, blocked, output, failed);
         true
     }

@@ -40,6 +40,7 @@ fn debug(ctx: &mut Ctx<'_>) -> Answer {
         word if is(word, "error") && args == 3 => Err(Error::new(&ctx.args[2])),
         word if is(word, "log") && args == 3 => log(ctx),
         word if is(word, "populate") && (3..=5).contains(&args) => populate(ctx),
+        word if is(word, "demote") && args == 2 => demote(ctx),
         word if is(word, "protocol") && args == 3 => protocol(ctx),
         word if NO_OPERATION.iter().any(|name| is(word, name)) => {
             ctx.reply.ok();
@@ -91,6 +92,17 @@ fn set_active_expire(ctx: &mut Ctx<'_>) -> Answer {
     let on = ctx.args[2].first() != Some(&b'0');
     ctx.access.space().active_expire_off.store(!on, Relaxed);
     ctx.reply.ok();
+    DONE
+}
+
+/// Lets every value leave memory for the disk.
+fn demote(ctx: &mut Ctx<'_>) -> Answer {
+    if !ctx.may_block {
+        return Err(Error::fixed("ERR DEBUG DEMOTE is not for transactions"));
+    }
+    let space = ctx.access.space();
+    let left = space.demote_all(ctx.access.scratch());
+    ctx.reply.int(left as i64);
     DONE
 }
 
@@ -190,6 +202,8 @@ fn protocol(ctx: &mut Ctx<'_>) -> Answer {
 
 fn help(ctx: &mut Ctx<'_>) -> Answer {
     ctx.help(&[
+        "DEMOTE",
+        "    Let every value leave memory for the second tier. Return how many did.",
         "ERROR <string>",
         "    Return a Redis protocol error with <string> as message. Useful for clients",
         "    unit tests to simulate Redis errors.",

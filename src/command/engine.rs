@@ -19,7 +19,8 @@ use super::{Ctx, DONE, Error, Step};
 use crate::client::{Client, Queued, ReplyMode, State};
 use crate::clock;
 use crate::config::Settings;
-use crate::keyspace::{Key, Keyspace, Scope, Scratch};
+use crate::disk::store::SyncPolicy;
+use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch};
 use crate::memory::slot::EntryRef;
 use crate::memory::{KeyHash, ShardState, usage};
 use crate::metrics::{Sample, WorkerMetrics};
@@ -28,10 +29,13 @@ use crate::value::Collection;
 use crate::value::prefetch::{Aim, prefetch_all};
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 
+/// How long a write waits before it looks for room on disk again.
+const ROOM_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
 /// How many requests' collections are asked for at once.
 const PREFETCH_REQUESTS: usize = 16;
 
@@ -51,6 +55,19 @@ pub struct Request {
     of_collection: bool,
 }
 
+/// What WAIT and WAITAOF wait for.
+#[derive(Debug, Clone, Copy)]
+pub struct Durability {
+    /// The flush that must be on the disk; `None` for WAIT, which asks nothing of the disk.
+    pub flush: Option<u64>,
+    /// Whether replicas are waited for, of which there are none.
+    pub replicas: bool,
+    /// Milliseconds; 0 for as long as it takes.
+    pub timeout_ms: u64,
+    /// How the reply is written.
+    pub resp3: bool,
+}
+
 /// For what a connection waits before it goes on.
 #[derive(Debug)]
 pub enum Wait {
@@ -64,6 +81,10 @@ pub enum Wait {
     Retry(std::time::Duration),
     /// For something to come to a key; the reply is written then.
     Blocked(BlockedWait),
+    /// For values to come from disk; the request has not run.
+    Load(ColdKeys),
+    /// For what was logged to be on the disk (WAITAOF); the reply is written then.
+    Durable(Durability),
     /// For keys to reach another server; the reply is written then.
     Migrated(Box<Migration>),
     /// For a thread that has the reply; none where it has ended without one.
@@ -81,6 +102,8 @@ pub struct Engine {
     wall: clock::WallClock,
     pub(super) now_ms: i64,
     ticks: u64,
+    /// The flush that was last asked for.
+    last_flush: u64,
 }
 
 impl Engine {
@@ -98,6 +121,7 @@ impl Engine {
             wall: clock::WallClock::default(),
             now_ms: clock::now_ms(),
             ticks: 0,
+            last_flush: 0,
         }
     }
 
@@ -233,10 +257,22 @@ impl Engine {
         hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 
-    /// Flushes what the batch counted.
-    pub fn end_batch(&mut self) {
+    /// Flushes what the batch counted and logged.
+    ///
+    /// # Errors
+    /// When something could not be logged: no reply of the batch may be sent.
+    pub fn end_batch(&mut self) -> io::Result<()> {
         self.flush_samples();
         usage::publish();
+        self.scratch.commit()
+    }
+
+    /// The flush that must be synced before the replies of the batch are sent.
+    pub fn unsynced(&mut self) -> Option<u64> {
+        let tier = self.services.keyspace.tier()?;
+        let (flushed, seen) = (self.scratch.last_flush(), self.last_flush);
+        self.last_flush = flushed;
+        (flushed != seen && tier.logs() && tier.sync_policy() == SyncPolicy::Always).then_some(flushed)
     }
 
     fn flush_samples(&mut self) {
@@ -262,7 +298,8 @@ impl Engine {
         let started = clock::ticks();
         let more = self.services.keyspace.expire_due(&mut self.scratch, self.worker, of, self.now_ms, budget);
         self.note_latency("expire-cycle", started);
-        self.end_batch();
+        // Nobody is told: what is not logged expires again after a restart.
+        let _ = self.end_batch();
         more
     }
 
@@ -273,7 +310,8 @@ impl Engine {
             return false;
         }
         let made = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);
-        self.end_batch();
+        // Nobody is told: what is not logged is only not evicted after a restart.
+        let _ = self.end_batch();
         made.is_ok() && usage::excess_bytes(maxmemory).is_some()
     }
 
@@ -312,7 +350,19 @@ impl Engine {
                 return self.refuse(None, unknown_subcommand(row, args), state, out);
             }
         };
-        if let Some(mut refusal) = self.check(id, row, args.len(), state) {
+        let writes = row.has(Flag::Write)
+            || (row.name == "exec" && state.transaction.as_ref().is_some_and(|queued| queued.writes));
+        let mut refusal = self.check(id, row, args.len(), state);
+        if writes && refusal.is_none() {
+            match self.services.keyspace.log_ready(&mut self.scratch) {
+                Ok(()) => {}
+                Err(NotReady::Yet) => return Some(Wait::Retry(ROOM_EVERY)),
+                Err(NotReady::Failed(why)) => {
+                    refusal = Some(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+                }
+            }
+        }
+        if let Some(mut refusal) = refusal {
             if row.name == "exec" {
                 // An EXEC that cannot run ends the transaction all the same.
                 abandon_transaction(&self.services, client, state);
@@ -320,15 +370,15 @@ impl Engine {
             }
             return self.refuse(Some(id), refusal, state, out);
         }
+        if row.name == "exec"
+            && let Some(cold) = self.cold_keys_of_transaction(state)
+        {
+            return Some(Wait::Load(cold));
+        }
         match self.services.pause.state(self.now_ms) {
             Paused::No => {}
             Paused::All => return Some(Wait::Unpaused),
-            Paused::Writes if row.has(Flag::Write) || row.has(Flag::MayReplicate) => {
-                return Some(Wait::Unpaused);
-            }
-            Paused::Writes
-                if row.name == "exec" && state.transaction.as_ref().is_some_and(|queued| queued.writes) =>
-            {
+            Paused::Writes if writes || row.has(Flag::MayReplicate) => {
                 return Some(Wait::Unpaused);
             }
             Paused::Writes => {}
@@ -362,7 +412,11 @@ impl Engine {
             Scope::Database => &[state.database],
             Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
         };
-        let access = services.keyspace.prepare_with(&mut self.scratch, &keys, whole, self.now_ms, touch);
+        let access = match services.keyspace.try_prepare(&mut self.scratch, &keys, whole, self.now_ms, touch)
+        {
+            Ok(access) => access,
+            Err(cold) => return Some(Wait::Load(cold)),
+        };
         let resp3 = state.resp3;
         let mut blocked = None;
         let answer = {
@@ -456,6 +510,9 @@ impl Engine {
             if room.is_err() && row.has(Flag::DenyOom) {
                 return Some(Error::OUT_OF_MEMORY);
             }
+        }
+        if self.services.loading.load(Relaxed) && !row.has(Flag::Loading) {
+            return Some(Error::LOADING);
         }
         if self.services.saves.failed() && self.writes_are_stopped(row, state) {
             return Some(Error::MISCONFIGURED);

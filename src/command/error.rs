@@ -19,6 +19,7 @@ impl Error {
     pub const NO_SUCH_KEY: Error = Error::fixed("ERR no such key");
     pub const OVERFLOW: Error = Error::fixed("ERR increment or decrement would overflow");
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const LOADING: Error = Error::fixed("LOADING Redis is loading the dataset in memory");
     pub const MISCONFIGURED: Error = Error::fixed(
         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands \
          that may modify the data set are disabled, because this instance is configured to report errors during \

@@ -67,11 +67,12 @@ enum Shown {
     All,
 }
 
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 14] = [
     ("server", server, Shown::Default),
     ("clients", clients, Shown::Default),
     ("memory", memory, Shown::Default),
     ("persistence", persistence, Shown::Default),
+    ("tier", tier, Shown::Default),
     ("stats", stats, Shown::Default),
     ("replication", replication, Shown::Default),
     ("cpu", cpu, Shown::Default),
@@ -243,9 +244,18 @@ fn memory(report: &mut Report<'_, '_>, services: &Services, settings: &Settings)
     report.line("lazyfreed_objects", services.keyspace.reclaimer().freed());
 }
 
-fn persistence(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
+fn persistence(report: &mut Report<'_, '_>, services: &Services, settings: &Settings) {
     report.section("Persistence");
-    report.line("loading", 0);
+    let loading = services.loading.load(Relaxed);
+    report.line("loading", u8::from(loading));
+    if loading {
+        let progress = &services.progress;
+        let (total, done) = (progress.total_bytes.load(Relaxed), progress.done_bytes.load(Relaxed));
+        report.line("loading_start_time", services.started_at_ms / 1000);
+        report.line("loading_total_bytes", total);
+        report.line("loading_loaded_bytes", done);
+        report.line("loading_loaded_perc", format_args!("{:.2}", done as f64 * 100.0 / total.max(1) as f64));
+    }
     report.line("async_loading", 0);
     let saves = services.saves.report(services);
     let (saved, all) = saves.keys.unwrap_or((0, 0));
@@ -265,7 +275,9 @@ fn persistence(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.line("rdb_last_cow_size", saves.last_changed_bytes);
     report.line("rdb_last_load_keys_expired", saves.loaded.expired);
     report.line("rdb_last_load_keys_loaded", saves.loaded.keys);
-    for name in ["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
+    let store = services.keyspace.tier().map(|tier| tier.store());
+    report.line("aof_enabled", u8::from(settings.appendonly));
+    for name in ["aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
         report.line(name, 0);
     }
     report.line("aof_last_rewrite_time_sec", -1);
@@ -273,10 +285,53 @@ fn persistence(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.line("aof_last_bgrewrite_status", "ok");
     report.line("aof_rewrites", 0);
     report.line("aof_rewrites_consecutive_failures", 0);
-    report.line("aof_last_write_status", "ok");
+    report.line(
+        "aof_last_write_status",
+        if store.is_some_and(|store| store.has_failed()) { "err" } else { "ok" },
+    );
     report.line("aof_last_cow_size", 0);
     report.line("module_fork_in_progress", 0);
     report.line("module_fork_last_cow_size", 0);
+}
+
+/// The second tier, which Redis does not have.
+fn tier(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
+    let Some(tier) = services.keyspace.tier() else { return };
+    let (store, counters) = (tier.store(), &tier.store().counters);
+    let written = counters.written_bytes.load(Relaxed);
+    let moved = counters.moved_bytes.load(Relaxed);
+    let cold = services
+        .keyspace
+        .databases_in_use()
+        .iter()
+        .map(|(number, _)| report.access.cold_len(*number))
+        .sum::<usize>();
+    report.section("Tier");
+    report.line("l2_segments", store.segments().len());
+    report.line("l2_allocated_bytes", store.allocated_bytes());
+    report.line("l2_live_bytes", store.live_bytes());
+    report.line("l2_size", store.size_max());
+    report.line("l2_cold_keys", cold);
+    report.line("l2_written_bytes", written);
+    report.line("l2_moved_bytes", moved);
+    report.line(
+        "l2_write_amplification",
+        format_args!("{:.2}", written as f64 / (written - moved).max(1) as f64),
+    );
+    for (name, counter) in [
+        ("l2_reads_resident", &counters.reads_resident),
+        ("l2_reads_disk", &counters.reads_disk),
+        ("l2_demoted", &counters.demoted),
+        ("l2_promoted", &counters.promoted),
+        ("l2_damaged_records", &counters.damaged),
+        ("l2_reclaimed_segments", &counters.reclaimed),
+        ("l2_syncs", &counters.syncs),
+        ("l2_sync_errors", &counters.sync_errors),
+        ("l2_last_sync_us", &counters.last_sync_us),
+    ] {
+        report.line(name, counter.load(Relaxed));
+    }
+    report.line("l2_last_error", if store.has_failed() { store.failure() } else { String::new() });
 }
 
 fn stats(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
@@ -308,7 +363,8 @@ fn stats(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.line("expired_stale_perc", "0.00");
     report.line("expired_time_cap_reached_count", 0);
     report.line("expire_cycle_cpu_milliseconds", 0);
-    report.line("evicted_keys", metrics.sum(|c| &c.evicted));
+    let from_disk = services.keyspace.tier().map_or(0, |tier| tier.store().counters.evicted.load(Relaxed));
+    report.line("evicted_keys", metrics.sum(|c| &c.evicted) + from_disk);
     report.line("evicted_clients", 0);
     report.line("evicted_scripts", 0);
     report.line("total_eviction_exceeded_time", 0);

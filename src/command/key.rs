@@ -1,6 +1,8 @@
 //! Keys, whatever their type.
 
-use super::object::{object_encoding, object_freq, object_help, object_idletime, object_refcount};
+use super::object::{
+    object_encoding, object_freq, object_help, object_idletime, object_refcount, object_tier,
+};
 use super::parse::{database, is};
 use super::row::{ArgKind, Category, Databases, Flag, Row, arg, container, key, keys_at, one_of, row, token};
 use super::scan::{keys, scan};
@@ -369,6 +371,14 @@ pub const ROWS: &[Row] = &[
             .acl(&[Category::Keyspace])
             .keys(&[keys_at(2, 0, 1, &["RO"])])
             .docs("Returns the reference count of a value of a key.", "2.2.3")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"])
+            .args(&[key("key", 0)]),
+        row("tier", 3, "generic", object_tier)
+            .flags(&[Flag::Readonly])
+            .acl(&[Category::Keyspace])
+            .keys(&[keys_at(2, 0, 1, &["RO"])])
+            .docs("Returns whether the value of a key is in memory or on disk.", "7.4.0")
             .complexity("O(1)")
             .tips(&["nondeterministic_output"])
             .args(&[key("key", 0)]),

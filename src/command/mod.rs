@@ -44,13 +44,14 @@ mod string;
 mod string_set;
 mod table;
 mod transaction;
+mod wait;
 mod zset;
 mod zset_combine;
 mod zset_pop;
 mod zset_range;
 
 pub use blocking::{BlockedClients, BlockedWait};
-pub use engine::{Engine, Request, Wait};
+pub use engine::{Durability, Engine, Request, Wait};
 pub use error::Error;
 pub use migrate::{Broken, Migration};
 pub use pubsub::forget_subscriptions;

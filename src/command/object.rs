@@ -75,6 +75,16 @@ pub(super) fn object_freq(ctx: &mut Ctx<'_>) -> Answer {
     DONE
 }
 
+pub(super) fn object_tier(ctx: &mut Ctx<'_>) -> Answer {
+    let key = ctx.key(0);
+    let cold = ctx.access.came_from_disk(key);
+    match ctx.access.get(key, Lookup::Silent) {
+        Some(_) => ctx.reply.bulk(if cold { b"disk" } else { b"memory" }),
+        None => ctx.reply.null(),
+    }
+    DONE
+}
+
 pub(super) fn object_help(ctx: &mut Ctx<'_>) -> Answer {
     ctx.help(&[
         "ENCODING <key>",
@@ -89,5 +99,7 @@ pub(super) fn object_help(ctx: &mut Ctx<'_>) -> Answer {
         "REFCOUNT <key>",
         "    Return the number of references of the value associated with the specified",
         "    <key>.",
+        "TIER <key>",
+        "    Return where the value of the <key> is: memory or disk.",
     ])
 }

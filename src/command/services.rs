@@ -32,6 +32,10 @@ pub struct Services {
     pub pause: Pause,
     /// Clients that wait for keys.
     pub blocked: BlockedClients,
+    /// The keys are not all known yet.
+    pub loading: AtomicBool,
+    /// How far finding them has come.
+    pub progress: crate::keyspace::Progress,
     /// SAVE and its like.
     pub saves: Saves,
     /// The order to stop.

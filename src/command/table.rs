@@ -26,6 +26,7 @@ const FAMILIES: &[&[Row]] = &[
     super::expire::ROWS,
     super::pubsub::ROWS,
     super::transaction::ROWS,
+    super::wait::ROWS,
     super::connection::ROWS,
     super::client::ROWS,
     super::save::ROWS,

@@ -7,7 +7,7 @@ use super::{Answer, Ctx, DONE, Error, Services, Step};
 use crate::client::{Client, Queued, ReplyMode, State, Transaction};
 use crate::clock;
 use crate::config::Settings;
-use crate::keyspace::{Key, Lookup, Scope};
+use crate::keyspace::{ColdKeys, Key, Lookup, Scope};
 use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
 use smallvec::SmallVec;
@@ -122,6 +122,31 @@ impl Engine {
             ReplyMode::On | ReplyMode::SkipNext => Reply::new(out, state.resp3).simple("QUEUED"),
             ReplyMode::Off => {}
             ReplyMode::Skipping => state.reply_mode = ReplyMode::On,
+        }
+        None
+    }
+
+    /// What EXEC has to wait for: values of its keys that are on disk.
+    pub(super) fn cold_keys_of_transaction(&mut self, state: &State) -> Option<ColdKeys> {
+        let services = Arc::clone(&self.services);
+        let space = &services.keyspace;
+        let transaction = state.transaction.as_ref().filter(|_| space.tier().is_some())?;
+        let mut database = state.database;
+        for queued in &transaction.requests {
+            let ranges: Vec<ArgRange> = queued.ranges().map(|(start, end)| ArgRange { start, end }).collect();
+            let args = Args::new(queued.bytes(), &ranges);
+            let Found::Command(_, row) = lookup(&args[0], args.get(1)) else { continue };
+            if row.has_keys() {
+                let keys = keys_of(space, row, args, database);
+                match space.try_prepare(&mut self.scratch, &keys, &[], self.now_ms, false) {
+                    Ok(access) => access.settle(),
+                    Err(cold) => return Some(cold),
+                }
+            }
+            if row.name == "select" {
+                let number = args.get(1).and_then(number::parse_i64).and_then(|n| usize::try_from(n).ok());
+                database = number.filter(|n| *n < space.database_count()).unwrap_or(database);
+            }
         }
         None
     }

@@ -28,8 +28,8 @@ use parking_lot::Mutex;
 pub use load::ConfigError;
 pub use params::{Change, OLD_NAMES, PARAMETERS, Parameter, Settings};
 pub use types::{
-    Access, Choice, ClassLimit, LogLevel, NotifyFlags, OutputLimits, Policy, SavePoints, parse_memory,
-    print_memory, print_percentile,
+    Access, AppendFsync, Choice, ClassLimit, LogLevel, NotifyFlags, OutputLimits, Policy, SavePoints,
+    parse_memory, print_memory, print_percentile,
 };
 pub use value::Kind;
 

@@ -5,7 +5,7 @@
 //! A parameter has its Redis name wherever Redis has one, and is here only if it does something. This file must not
 //! know where a value comes from.
 
-use super::types::{Access, LogLevel, NotifyFlags, OutputLimits, Policy, SavePoints};
+use super::types::{Access, AppendFsync, LogLevel, NotifyFlags, OutputLimits, Policy, SavePoints};
 use super::value::{Kind, Value, words};
 
 macro_rules! settings {
@@ -79,7 +79,11 @@ settings! {
     dir: String,
     enable_debug_command: Access,
     enable_protected_configs: Access,
-    appendonly: String,
+    appendonly: bool,
+    appendfsync: AppendFsync,
+    l2_size: u64,
+    l2_dir: String,
+    l2_reclaim_mb_per_second: u64,
     save: SavePoints,
     dbfilename: String,
     rdbcompression: bool,
@@ -151,6 +155,7 @@ const INT: i64 = i32::MAX as i64;
 const LONG: u64 = i64::MAX as u64;
 const ONE_MB: u64 = 1 << 20;
 const POLICIES: &[&str] = &words::<8, Policy>();
+const FSYNCS: &[&str] = &words::<3, AppendFsync>();
 const LOG_LEVELS: &[&str] = &words::<5, LogLevel>();
 const ACCESS: &[&str] = &words::<3, Access>();
 const LIMITS: &str =
@@ -305,8 +310,17 @@ pub static PARAMETERS: &[Parameter] = rows! {
     "enable-protected-configs", enable_protected_configs, Choice(ACCESS), "no", Start,
         "Who may change protected parameters (dir) by CONFIG SET; local means clients of this host";
     // Persistence.
-    "appendonly", appendonly, Only("no", "this version keeps data in memory only"), "no", Runtime,
-        "Log every write to disk; only no in this version";
+    "appendonly", appendonly, Bool, "no", Runtime,
+        "Log every write on disk before it is answered; needs l2-size";
+    "appendfsync", appendfsync, Choice(FSYNCS), "everysec", Runtime,
+        "When what was logged is synced: before the reply, once a second, or when the kernel likes";
+    "l2-size", l2_size, Memory(0, LONG), "0", Runtime,
+        "Bytes of disk that the second tier may take; 0 for no second tier", unit "bytes";
+    "l2-reclaim-mb-per-second", l2_reclaim_mb_per_second, Integer(0, INT), "128", Runtime,
+        "How much of the log is read a second to remove what no longer counts, while there is room; 0 for no bound",
+        unit "megabytes";
+    "l2-dir", l2_dir, Text, "l2", Start,
+        "Directory of the second tier";
     "save", save, Words("<seconds> <changes>, any number of times, or nothing"), "", Runtime,
         "Save a snapshot when so many seconds have passed since the last one, and so many changes; none for never";
     "dbfilename", dbfilename, Text, "dump.rdb", Protected,

@@ -183,7 +183,8 @@ fn a_wrong_setting_is_named_with_its_value_its_source_and_what_is_allowed() {
         (vec!["--maxmemory-policy", "lru"], vec![], ["maxmemory-policy", "'lru'", "option", "allkeys-lru"]),
         (vec!["--shards", "3"], vec![], ["shards", "'3'", "power of two", "65536"]),
         (vec!["--save", "3600"], vec![], ["save", "'3600'", "Invalid save parameters", "<seconds>"]),
-        (vec!["--appendonly", "yes"], vec![], ["appendonly", "'yes'", "memory only", "only no"]),
+        (vec!["--appendonly", "maybe"], vec![], ["appendonly", "'maybe'", "option", "yes"]),
+        (vec!["--appendfsync", "often"], vec![], ["appendfsync", "'often'", "always", "everysec"]),
         (
             vec!["--maxmemroy", "1"],
             vec![],

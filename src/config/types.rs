@@ -43,6 +43,23 @@ pub enum LogLevel {
     Nothing,
 }
 
+/// When what was logged is given to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AppendFsync {
+    /// Before the reply.
+    Always,
+    /// Once a second.
+    #[default]
+    EverySecond,
+    /// When the kernel likes.
+    No,
+}
+
+impl Choice for AppendFsync {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("always", AppendFsync::Always), ("everysec", AppendFsync::EverySecond), ("no", AppendFsync::No)];
+}
+
 /// Who may use a dangerous command or setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {

@@ -241,7 +241,7 @@ macro_rules! choice_values {
     )*};
 }
 
-choice_values!(types::Policy, types::LogLevel, types::Access);
+choice_values!(types::Policy, types::LogLevel, types::Access, types::AppendFsync);
 
 /// The words of a [`Choice`] as a constant, for [`Kind::Choice`].
 pub(super) const fn words<const N: usize, T: Choice>() -> [&'static str; N] {

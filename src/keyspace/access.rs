@@ -1,7 +1,7 @@
 //! A command's hold on its keys: what handlers read and write through.
 
 use super::reclaim::Garbage;
-use super::{Change, Effect, Keyspace, RandomSource, Scratch};
+use super::{Change, ColdKeys, Effect, Keyspace, RandomSource, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::entry::NewValue;
 use crate::memory::slot::{EntryMut, EntryRef};
@@ -75,12 +75,12 @@ pub struct Access<'a> {
     pub(super) space: &'a Keyspace,
     pub(super) scratch: &'a mut Scratch,
     pub(super) locks: SmallVec<[Lock<'a>; 1]>,
-    now_ms: i64,
+    pub(super) now_ms: i64,
     touch: bool,
 }
 
 impl Keyspace {
-    /// Locks the shards of `keys`, in lock order. `touch` is false for a client with NO-TOUCH.
+    /// Locks the shards of `keys`, in lock order, and brings back what is on disk. `touch` is false for a client with NO-TOUCH.
     #[inline]
     pub fn prepare<'a>(
         &'a self,
@@ -93,8 +93,48 @@ impl Keyspace {
     }
 
     /// As [`Self::prepare`], and locks all shards of `databases`.
-    #[inline]
     pub fn prepare_with<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        keys: &[Key<'_>],
+        databases: &[usize],
+        now_ms: i64,
+        touch: bool,
+    ) -> Access<'a> {
+        let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
+        if self.tier().is_some() {
+            keys.iter().for_each(|key| access.resolve(*key, true, &mut ColdKeys::default()));
+        }
+        access
+    }
+
+    /// As [`Self::prepare_with`], but does not wait for the disk.
+    ///
+    /// # Errors
+    /// What has to be waited for; nothing was changed then.
+    #[inline]
+    pub fn try_prepare<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        keys: &[Key<'_>],
+        databases: &[usize],
+        now_ms: i64,
+        touch: bool,
+    ) -> Result<Access<'a>, ColdKeys> {
+        let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
+        if self.tier().is_some() {
+            let mut cold = ColdKeys::default();
+            keys.iter().for_each(|key| access.resolve(*key, false, &mut cold));
+            if !cold.locations.is_empty() {
+                access.settle();
+                return Err(cold);
+            }
+        }
+        Ok(access)
+    }
+
+    #[inline]
+    fn lock_keys<'a>(
         &'a self,
         scratch: &'a mut Scratch,
         keys: &[Key<'_>],
@@ -122,12 +162,22 @@ impl Keyspace {
         Access { space: self, scratch, locks, now_ms, touch }
     }
 
-    fn lock(&self, database: usize, shard: usize) -> Lock<'_> {
+    pub(super) fn lock(&self, database: usize, shard: usize) -> Lock<'_> {
         Lock { database, shard, guard: self.database(database).shards()[shard].lock() }
     }
 }
 
 impl Keyspace {
+    /// A new entry, with room for its place on disk where every write is logged.
+    #[inline]
+    fn new_entry<'v>(&self, key: &[u8], value: impl Into<NewValue<'v>>, expires_at_ms: Option<i64>) -> Entry {
+        if self.tier().is_some_and(|tier| tier.logs()) {
+            Entry::with_place(key, value, expires_at_ms)
+        } else {
+            Entry::new(key, value, expires_at_ms)
+        }
+    }
+
     /// Frees an entry: a large one in the background.
     pub(super) fn discard(&self, scratch: &mut Scratch, entry: Entry) {
         if entry.is_large() {
@@ -167,7 +217,7 @@ impl<'a> Access<'a> {
     /// # Panics
     /// When the command did not declare the key.
     #[inline]
-    fn lock_of(&self, key: Key<'_>) -> usize {
+    pub(super) fn lock_of(&self, key: Key<'_>) -> usize {
         if self.locks.len() == 1 {
             return 0;
         }
@@ -216,7 +266,9 @@ impl<'a> Access<'a> {
     fn find(&mut self, key: Key<'_>) -> Option<(usize, usize)> {
         let lock = self.lock_of(key);
         let table = &self.locks[lock].guard.table;
-        let index = table.find(key.hash.position(), key.name)?;
+        let Some(index) = table.find(key.hash.position(), key.name) else {
+            return self.find_cold(key, lock);
+        };
         if !is_due(&table.at(index), self.now_ms) {
             return Some((lock, index));
         }
@@ -226,6 +278,16 @@ impl<'a> Access<'a> {
             self.record(key, Change::Delete, NotifyFlags::EXPIRED, "expired");
         }
         None
+    }
+
+    /// Finds a key that the command did not declare (SORT's BY and GET), where its value is on disk: the disk is
+    /// waited for. A declared one is in memory by now.
+    fn find_cold(&mut self, key: Key<'_>, lock: usize) -> Option<(usize, usize)> {
+        let table = &self.locks[lock].guard.table;
+        table.cold_at(key.hash.position()).next()?;
+        self.resolve(key, true, &mut ColdKeys::default());
+        self.locks[lock].guard.table.find(key.hash.position(), key.name)?;
+        self.find(key)
     }
 
     /// The entry of a key, if it has one.
@@ -331,7 +393,7 @@ impl<'a> Access<'a> {
         let (lock, index) = match self.find(key) {
             Some(found) => found,
             None => {
-                let mut entry = Entry::new(key.name, T::default().wrap(), None);
+                let mut entry = self.space.new_entry(key.name, T::default().wrap(), None);
                 entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
                 self.insert(key, entry);
                 self.event(key, NotifyFlags::NEW, "new");
@@ -392,7 +454,8 @@ impl<'a> Access<'a> {
                 let mut entry = self.locks[lock].guard.table.at_mut(index);
                 if entry.is_large() {
                     let bits = entry.access_bits();
-                    let mut fresh = Entry::new(key.name, value, new);
+                    let mut fresh = self.space.new_entry(key.name, value, new);
+                    fresh.set_place(entry.place());
                     fresh.set_access_bits(bits);
                     let old = std::mem::replace(&mut *entry, fresh);
                     self.scratch.garbage.push(old);
@@ -404,7 +467,7 @@ impl<'a> Access<'a> {
                 self.record(key, Change::Put, class, event);
             }
             None => {
-                let mut entry = Entry::new(key.name, value, new);
+                let mut entry = self.space.new_entry(key.name, value, new);
                 entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
                 self.put_entry(key, entry, class, event);
             }
@@ -467,9 +530,8 @@ impl<'a> Access<'a> {
 
     fn take_at(&mut self, lock: usize, index: usize) {
         let state = &mut self.locks[lock].guard;
-        state.before_change(index);
-        let entry = state.table.remove_at(index);
-        state.expires -= u32::from(entry.expires_at_ms().is_some());
+        let entry = state.take_out(index);
+        self.scratch.tier.removed = entry.place();
         self.space.discard(self.scratch, entry);
     }
 
@@ -492,9 +554,9 @@ impl<'a> Access<'a> {
     pub fn take(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) -> Option<Entry> {
         let (lock, index) = self.find(key)?;
         let state = &mut self.locks[lock].guard;
-        state.before_change(index);
-        let entry = state.table.remove_at(index);
-        state.expires -= u32::from(entry.expires_at_ms().is_some());
+        let mut entry = state.take_out(index);
+        self.scratch.tier.removed = entry.place();
+        entry.set_place(0);
         self.record(key, Change::Delete, class, event);
         Some(entry)
     }
@@ -519,6 +581,7 @@ impl<'a> Access<'a> {
         state.version += 1;
         let version = state.version;
         self.scratch.counts.changes += 1;
+        self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
         if self.space.has_listeners() {
             self.push_effect(key, version, change, class, event);
         }
@@ -543,7 +606,8 @@ impl<'a> Access<'a> {
 
     /// Releases the locks, then hands on what was written and frees what was large.
     #[inline]
-    pub fn settle(self) {
+    pub fn settle(mut self) {
+        self.settle_tier();
         let Access { space, scratch, locks, .. } = self;
         drop(locks);
         if !scratch.effects.is_empty() || !scratch.garbage.is_empty() {

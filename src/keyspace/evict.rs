@@ -3,7 +3,7 @@
 use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::{NotifyFlags, Policy, Settings};
 use crate::memory::eviction::{Order, Rule};
-use crate::memory::usage;
+use crate::memory::{ShardState, usage};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -52,13 +52,29 @@ impl Keyspace {
         if usage::excess_bytes(maxmemory).is_none() || self.paused.load(Relaxed) {
             return Ok(());
         }
+        if self.tier().is_some() {
+            let made = self.demote(scratch, settings, now_ms);
+            if made {
+                return Ok(());
+            }
+        }
         let rule = self.rule(settings).ok_or(OutOfMemory)?;
         let databases = self.databases_in_use();
         let (started, slice) = (Instant::now(), slice(settings.maxmemory_eviction_tenacity));
         let mut evicted = 0_u32;
         let result = loop {
-            let victim = self.hand.lock().evict(&databases, rule, now_ms, &mut || scratch.random());
-            let Some(victim) = victim else { break Err(OutOfMemory) };
+            let victim = self.hand.lock().evict(
+                &databases,
+                rule,
+                now_ms,
+                scratch,
+                Scratch::random,
+                |_, _, state, index| {
+                    state.version += 1;
+                    Some(state.take_out(index))
+                },
+            );
+            let Some(mut victim) = victim else { break Err(OutOfMemory) };
             evicted += 1;
             scratch.counts.evicted += 1;
             let effect = Effect {
@@ -70,6 +86,7 @@ impl Keyspace {
                 event: "evicted",
             };
             self.push_effect(scratch, effect);
+            self.log_eviction(scratch, victim.database, &mut victim.entry);
             self.discard(scratch, victim.entry);
             usage::publish();
             if usage::excess_bytes(maxmemory).is_none() {
@@ -81,5 +98,44 @@ impl Keyspace {
         };
         self.deliver(scratch);
         result
+    }
+
+    /// Lets values leave memory that are on disk, or are written there now, until there is room or for a bounded
+    /// time. Answers whether any could.
+    fn demote(&self, scratch: &mut Scratch, settings: &Settings, now_ms: i64) -> bool {
+        let order = match settings.maxmemory_policy {
+            Policy::AllkeysLfu | Policy::VolatileLfu => Order::Frequency,
+            Policy::AllkeysRandom | Policy::VolatileRandom => Order::Random,
+            _ => Order::Clock,
+        };
+        let window = settings.maxmemory_samples as usize * LOOKS_PER_SAMPLE;
+        let rule = Rule { order, volatile_only: false, mode: self.access_mode(), window };
+        let databases = self.databases_in_use();
+        let (started, slice) = (Instant::now(), slice(settings.maxmemory_eviction_tenacity));
+        let (mut left, mut fruitless) = (0_u32, 0);
+        loop {
+            let leave = |scratch: &mut Scratch, database: usize, state: &mut ShardState, index: usize| {
+                self.leave_on_disk(scratch, state, database, index)
+            };
+            let victim = self.hand.lock().evict(&databases, rule, now_ms, scratch, Scratch::random, leave);
+            match victim {
+                Some(victim) => {
+                    (left, fruitless) = (left + 1, 0);
+                    self.discard(scratch, victim.entry);
+                    usage::publish();
+                    if usage::excess_bytes(settings.maxmemory).is_none() {
+                        break;
+                    }
+                }
+                // What was written on the way can leave in the next round.
+                None if fruitless < 2 && scratch.commit().is_ok() => fruitless += 1,
+                None => break,
+            }
+            if left.is_multiple_of(16) && started.elapsed() > slice {
+                break;
+            }
+        }
+        self.deliver(scratch);
+        left > 0 || fruitless == 0
     }
 }

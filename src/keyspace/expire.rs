@@ -3,7 +3,7 @@
 use super::access::is_due;
 use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
-use crate::memory::{Database, Entry, ShardState};
+use crate::memory::{Entry, ShardState};
 use crate::value::Typed;
 use crate::value::hash::Hash;
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,7 +35,7 @@ impl Keyspace {
                         return true;
                     }
                     let most = ITEMS_PER_LOCK.min(left);
-                    left -= self.expire_some(scratch, number, database, index, now_ms, most).min(left);
+                    left -= self.expire_some(scratch, number, index, now_ms, most).min(left);
                 }
             }
         }
@@ -47,14 +47,14 @@ impl Keyspace {
         &self,
         scratch: &mut Scratch,
         number: usize,
-        database: &Database,
         index: usize,
         now_ms: i64,
         most: usize,
     ) -> usize {
         let mut removed: Vec<(Entry, u64)> = Vec::new();
         let mut fields_removed: Vec<FieldsRemoved> = Vec::new();
-        let mut state = database.shards()[index].lock();
+        let mut lock = self.lock(number, index);
+        let state = &mut *lock.guard;
         let Some(wheel) = state.wheel_mut() else { return 1 };
         let mut positions = wheel.take_due(now_ms, most);
         let items = positions.len();
@@ -62,6 +62,10 @@ impl Keyspace {
         positions.dedup();
         let (mut due, mut field_due) = (Vec::new(), Vec::new());
         for position in positions {
+            if !self.show_due(scratch, state, position, now_ms) {
+                // On disk, and the disk has to be waited for: read meanwhile, it is looked at again soon.
+                state.file_expiry(position, now_ms, now_ms);
+            }
             due.clear();
             field_due.clear();
             let mut refile = Vec::new();
@@ -82,7 +86,7 @@ impl Keyspace {
             }
             for key in &field_due {
                 if !due.contains(key) {
-                    fields_removed.extend(remove_fields(&mut state, position, key, now_ms));
+                    fields_removed.extend(remove_fields(state, position, key, now_ms));
                 }
             }
             for key in &due {
@@ -95,8 +99,9 @@ impl Keyspace {
             }
         }
         // Under the lock, so that no EXEC can run between a removal and the news of it.
-        for (entry, version) in &removed {
+        for (entry, version) in &mut removed {
             scratch.counts.expired += 1;
+            self.note_removed(scratch, number, entry);
             let effect = Effect {
                 database: number,
                 key: entry.key().into(),
@@ -109,8 +114,12 @@ impl Keyspace {
         }
         let mut fields = 0;
         let mut garbage: Vec<Entry> = removed.into_iter().map(|(entry, _)| entry).collect();
-        for FieldsRemoved { key, version, count, emptied } in fields_removed {
+        for FieldsRemoved { key, version, count, mut emptied } in fields_removed {
             fields += count;
+            match &mut emptied {
+                Some(entry) => self.note_removed(scratch, number, entry),
+                None => self.note_dirty(scratch, number, self.hash(&key), &key),
+            }
             let effect = Effect {
                 database: number,
                 key,
@@ -127,7 +136,8 @@ impl Keyspace {
                 garbage.push(entry);
             }
         }
-        drop(state);
+        self.log_dirty(scratch, std::slice::from_mut(&mut lock));
+        drop(lock);
         garbage.into_iter().for_each(|entry| self.discard(scratch, entry));
         self.deliver(scratch);
         items.max(1) + fields

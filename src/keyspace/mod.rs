@@ -5,20 +5,28 @@
 //! [`Effect`]s, to keyspace notifications and WATCH. This is the only layer that knows all tiers.
 
 mod access;
+mod compact;
 mod effect;
 mod evict;
 mod expire;
 mod notify;
 mod reclaim;
+mod recover;
 mod scan;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
+mod tier;
 mod waiting;
 mod watch;
 
 pub use access::{Access, Expiry, Key, Lookup, Scope, WrongType};
+pub use compact::{CompactRule, Evict};
 pub use effect::{Change, Effect};
 pub use evict::OutOfMemory;
 pub use reclaim::Reclaimer;
+pub use recover::{Progress, Recovered};
+pub use tier::{ColdKeys, NotReady, Tier};
 pub use waiting::Waiting;
 pub use watch::Watchers;
 
@@ -55,6 +63,8 @@ pub struct Scratch {
     garbage: Vec<Entry>,
     /// Keys that changed and that somebody waits for.
     ready: Vec<(usize, Box<[u8]>)>,
+    /// What the second tier needs.
+    tier: tier::TierScratch,
     /// Counts since they were last taken.
     pub counts: Counts,
     random: u64,
@@ -67,6 +77,7 @@ impl Default for Scratch {
             effects: Vec::new(),
             garbage: Vec::new(),
             ready: Vec::new(),
+            tier: tier::TierScratch::default(),
             counts: Counts::default(),
             random,
         }
@@ -112,6 +123,7 @@ pub struct Keyspace {
     databases: Box<[OnceLock<Database>]>,
     shards: usize,
     hasher: ahash::RandomState,
+    tier: Option<Arc<Tier>>,
     hand: Mutex<Hand>,
     reclaimer: Reclaimer,
     pubsub: Arc<PubSub>,
@@ -137,6 +149,7 @@ impl Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             shards,
             hasher: ahash::RandomState::new(),
+            tier: None,
             hand: Mutex::default(),
             reclaimer: Reclaimer::start(),
             pubsub,
@@ -150,6 +163,12 @@ impl Keyspace {
             active_expire_off: AtomicBool::new(false),
             paused: AtomicBool::new(false),
         }
+    }
+
+    /// Adds the second tier, before anything is in the first.
+    pub fn with_tier(mut self, tier: Arc<Tier>) -> Keyspace {
+        self.tier = Some(tier);
+        self
     }
 
     /// How many databases there may be.

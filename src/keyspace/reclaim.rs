@@ -1,5 +1,8 @@
 //! Frees what is large on a thread of its own, so that no worker waits for it.
 
+use crate::disk::format::padded;
+use crate::disk::{Fetched, Location, Place, Store};
+use crate::memory::table::Held;
 use crate::memory::{Entry, ShardState, usage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,15 +13,15 @@ use tokio::sync::oneshot;
 pub enum Garbage {
     /// Large entries.
     Entries(Vec<Entry>),
-    /// Shards of a flushed database.
-    Shards(Vec<ShardState>),
+    /// Shards of a flushed database, and the store that has their values on disk.
+    Shards(Vec<ShardState>, Option<Arc<Store>>),
 }
 
 impl Garbage {
     fn keys(&self) -> usize {
         match self {
             Garbage::Entries(entries) => entries.len(),
-            Garbage::Shards(shards) => shards.iter().map(|shard| shard.table.len()).sum(),
+            Garbage::Shards(shards, _) => shards.iter().map(|shard| shard.table.len()).sum(),
         }
     }
 }
@@ -27,6 +30,25 @@ impl Garbage {
 struct Counters {
     pending: AtomicUsize,
     freed: AtomicUsize,
+}
+
+/// The records of a shard no longer count.
+pub(super) fn forget_places(shard: &ShardState, store: &Store) {
+    let mut buffer = Vec::new();
+    for (_, held) in shard.table.held_from(0) {
+        match held {
+            Held::Resident(entry) => {
+                Place::from_bits(entry.place()).into_iter().for_each(|place| store.sub_live(place))
+            }
+            Held::Cold(bits) => {
+                let location = Location::from_bits(bits);
+                // What cannot be read counts until its segment is reclaimed.
+                if let Ok(Fetched::Bytes) = store.fetch(location, &mut buffer, true) {
+                    store.sub_live(Place::new(location, padded(buffer.len())));
+                }
+            }
+        }
+    }
 }
 
 /// The way to the thread; it ends with its reclaimer.
@@ -44,6 +66,9 @@ impl Reclaimer {
         let run = move || {
             for (garbage, done) in receive {
                 let keys = garbage.keys();
+                if let Garbage::Shards(shards, Some(store)) = &garbage {
+                    shards.iter().for_each(|shard| forget_places(shard, store));
+                }
                 drop(garbage);
                 usage::publish();
                 shared.pending.fetch_sub(keys, Relaxed);

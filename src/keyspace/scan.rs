@@ -9,6 +9,7 @@ use super::reclaim::Garbage;
 use super::{Change, Effect, Keyspace, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::slot::POSITION_BITS;
+use crate::memory::table::Held;
 use crate::memory::{Entry, ShardState};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -25,15 +26,17 @@ impl Access<'_> {
         for index in first..shards {
             let stopped_at = self.with_shard(database, index, |state| {
                 let mut last = None;
-                for (position, entry) in state.table.iter_from(from) {
+                for (position, held) in state.table.held_from(from) {
                     if seen >= count && last != Some(position) {
                         return Some(position);
                     }
                     last = Some(position);
                     seen += 1;
-                    if !is_due(&entry, now_ms) {
-                        visit(&entry);
-                    }
+                    self.space.show(held, |entry| {
+                        if !is_due(entry, now_ms) {
+                            visit(entry);
+                        }
+                    });
                 }
                 None
             });
@@ -56,15 +59,20 @@ impl Access<'_> {
         for step in 0..=shards {
             let from = if step == 0 { random.next() as u32 & ((1 << POSITION_BITS) - 1) } else { 0 };
             let found = self.with_shard(database, (first + step) % shards, |state| {
-                let live = || state.table.iter_from(from).filter(|(_, entry)| !is_due(entry, now_ms));
+                let live = || {
+                    state.table.held_from(from).filter_map(|(_, held)| {
+                        self.space
+                            .show(held, |entry| (!is_due(entry, now_ms)).then(|| entry.key().to_vec()))
+                            .flatten()
+                    })
+                };
                 // Among few keys of one shard the gaps before them differ much: skip some at random.
                 let skip = if state.table.len() < 32 && step > 0 {
                     random.next() as usize % state.table.len().max(1)
                 } else {
                     0
                 };
-                let found = live().nth(skip).or_else(|| live().next());
-                found.map(|(_, entry)| entry.key().to_vec())
+                live().nth(skip).or_else(|| live().next())
             });
             if found.is_some() {
                 return found;
@@ -77,6 +85,12 @@ impl Access<'_> {
     pub fn len(&self, database: usize) -> usize {
         let shards = self.space.database(database).shards().len();
         (0..shards).map(|shard| self.with_shard(database, shard, |state| state.table.len())).sum()
+    }
+
+    /// The number of keys of a database whose value is on disk only.
+    pub fn cold_len(&self, database: usize) -> usize {
+        let shards = self.space.database(database).shards().len();
+        (0..shards).map(|shard| self.with_shard(database, shard, |state| state.table.cold_len())).sum()
     }
 
     /// Locks all shards of a database, or finds them locked, and gives them to `edit` in order.
@@ -98,6 +112,9 @@ impl Access<'_> {
         let mut flushed = Scratch::default();
         let space = self.space;
         let watched = self.watched_keys(database);
+        let locked = self.held(database, 0).is_some();
+        let own = &mut flushed;
+        std::mem::swap(&mut own.tier, &mut self.scratch.tier);
         let old = self.with_all(database, |states| {
             touch_existing(space, database, &watched, states);
             let mut old = Vec::with_capacity(states.len());
@@ -121,12 +138,15 @@ impl Access<'_> {
                 class: NotifyFlags::GENERIC,
                 event: "",
             };
-            space.push_effect(&mut flushed, effect);
+            space.push_effect(own, effect);
+            space.renew_space(own, &[database], false, locked);
             old
         });
+        std::mem::swap(&mut flushed.tier, &mut self.scratch.tier);
         self.scratch.counts.changes += flushed.counts.changes;
         self.scratch.effects.append(&mut flushed.effects);
-        self.space.reclaimer().free(Garbage::Shards(old))
+        let store = self.space.tier().map(|tier| std::sync::Arc::clone(tier.store()));
+        self.space.reclaimer().free(Garbage::Shards(old, store))
     }
 
     fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>> {
@@ -141,9 +161,16 @@ impl Access<'_> {
         let (first, second) = (one.min(other), one.max(other));
         let held = self.held(first, 0).is_some();
         assert_eq!(held, self.held(second, 0).is_some(), "a transaction with SWAPDB holds every database");
+        if held {
+            // What the transaction has changed so far is logged under the numbers that it has now.
+            self.settle_tier();
+        }
         let space = self.space;
+        let at = self.held(first, 0).zip(self.held(second, 0));
         let watched = [self.watched_keys(first), self.watched_keys(second)];
-        let exchange = |a: &mut [&mut ShardState], b: &mut [&mut ShardState]| {
+        let scratch = &mut *self.scratch;
+        let mut exchange = |a: &mut [&mut ShardState], b: &mut [&mut ShardState]| {
+            space.renew_space(scratch, &[first, second], true, held);
             // A key changes if it is in either of them.
             for (number, watched) in [first, second].into_iter().zip(&watched) {
                 touch_existing(space, number, watched, a);
@@ -156,7 +183,7 @@ impl Access<'_> {
             }
         };
         let shards = space.database(first).shards().len();
-        if let (Some(a), Some(b)) = (self.held(first, 0), self.held(second, 0)) {
+        if let Some((a, b)) = at {
             let (low, high) = self.locks.split_at_mut(b);
             let mut a: Vec<_> = low[a..a + shards].iter_mut().map(|lock| &mut *lock.guard).collect();
             let mut b: Vec<_> = high[..shards].iter_mut().map(|lock| &mut *lock.guard).collect();
@@ -212,7 +239,12 @@ fn touch_existing(space: &Keyspace, database: usize, watched: &[Box<[u8]>], stat
     for name in watched {
         let hash = space.hash(name);
         let shard = space.database(database).shard_index(hash);
-        if states[shard].table.find(hash.position(), name).is_some() {
+        let table = &states[shard].table;
+        let is_cold = || {
+            let mut cold = table.cold_at(hash.position());
+            cold.any(|(_, bits)| space.show(Held::Cold(bits), |entry| entry.key() == &name[..]) == Some(true))
+        };
+        if table.find(hash.position(), name).is_some() || is_cold() {
             space.watchers.touch(database, name);
         }
     }

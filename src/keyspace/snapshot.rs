@@ -152,7 +152,7 @@ impl Drop for Underway<'_> {
             }
         }
         while let Some(state) = self.kept.take_state() {
-            drop(state);
+            self.space.forget_shard(&state);
         }
         self.space.saver_behind.store(false, Ordering::Relaxed);
         self.space.capturing.store(false, Ordering::Release);
@@ -198,7 +198,10 @@ impl Snapshot {
             for (_, database) in space.databases_in_use() {
                 for shard in database.shards() {
                     while {
-                        let more = shard.lock().save_some(&mut walk.out);
+                        let cold = shard.lock().cold_ahead();
+                        cold.into_iter().for_each(|location| drop(space.read_cold(location)));
+                        let more =
+                            shard.lock().save_some(&mut walk.out, |location| space.read_cold(location));
                         walk.step()?;
                         more
                     } {}
@@ -206,13 +209,18 @@ impl Snapshot {
             }
             while let Some(mut state) = underway.kept.take_state() {
                 while {
-                    let more = state.save_some(&mut walk.out);
+                    let more = state.save_some(&mut walk.out, |location| space.read_cold(location));
                     walk.step()?;
                     more
                 } {}
+                space.forget_shard(&state);
             }
         }
         walk.write_kept()?;
+        if underway.kept.unreadable() > 0 {
+            let error = io::Error::other(format!("{} values on disk", underway.kept.unreadable()));
+            return Err(ExportError::Io("reading", error));
+        }
         let bytes = walk.writer.bytes() + 1 + 8;
         let (keys, changed_bytes) = (underway.kept.keys(), underway.kept.bytes());
         let out = walk.writer.finish().map_err(failed)?;

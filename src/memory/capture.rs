@@ -15,7 +15,7 @@
 use super::Entry;
 use super::access::AccessMode;
 use super::shard::ShardState;
-use super::table::Table;
+use super::table::{Held, Table};
 use crate::rdb::Value;
 use crate::rdb::file::{Use, record};
 use parking_lot::Mutex;
@@ -70,6 +70,8 @@ pub struct Kept {
     keys: AtomicU64,
     /// How many bytes were written down by those who changed them.
     bytes: AtomicU64,
+    /// How many values on disk could not be read.
+    unreadable: AtomicU64,
 }
 
 impl Kept {
@@ -86,6 +88,7 @@ impl Kept {
             left: AtomicUsize::new(shards),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
         }
     }
 
@@ -121,6 +124,11 @@ impl Kept {
     /// How many bytes were written down by those who changed them.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    /// How many values on disk could not be read: the snapshot is not whole.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Relaxed)
     }
 
     fn write(&self, out: &mut Records, entry: &Entry) {
@@ -194,11 +202,11 @@ impl Capture {
 
     /// Saves some more entries of the shard's table to `out`, which is emptied first; answers whether there may be
     /// more.
-    fn advance(&mut self, table: &Table, out: &mut Records) -> bool {
+    fn advance(&mut self, table: &Table, out: &mut Records, read: impl Fn(u64) -> Option<Entry>) -> bool {
         out.bytes.clear();
         (out.database, out.version) = (self.database, 0);
         let (mut last, mut looks) = (None, 0);
-        for (position, entry) in table.iter_from(self.next) {
+        for (position, held) in table.held_from(self.next) {
             let enough = looks >= ENTRIES_PER_LOCK || out.bytes.len() >= BYTES_PER_LOCK;
             // Positions are all that tells what is saved: entries of one go together.
             if enough && last != Some(position) {
@@ -207,8 +215,22 @@ impl Capture {
             }
             last = Some(position);
             looks += 1;
-            if !self.settled.contains(entry.key()) {
-                self.kept.write(out, &entry);
+            let mut save = |entry: &Entry| {
+                if !self.settled.contains(entry.key()) {
+                    self.kept.write(out, entry);
+                }
+            };
+            match held {
+                Held::Resident(entry) => save(&entry),
+                Held::Cold(location) => match read(location) {
+                    Some(mut entry) => {
+                        entry.set_access_bits(self.kept.mode.fresh(self.kept.now_ms));
+                        save(&entry);
+                    }
+                    None => {
+                        self.kept.unreadable.fetch_add(1, Relaxed);
+                    }
+                },
             }
         }
         false
@@ -216,13 +238,25 @@ impl Capture {
 }
 
 impl ShardState {
-    /// Saves some more of the shard to `out`; answers whether there is more. Ends the capture where there is not.
-    pub fn save_some(&mut self, out: &mut Records) -> bool {
+    /// The locations of the values on disk that are saved next: whoever reads them first keeps the lock for less long.
+    pub fn cold_ahead(&self) -> Vec<u64> {
+        let from = self.capture.as_ref().filter(|_| self.table.cold_len() > 0).map(|capture| capture.next);
+        let next = from.into_iter().flat_map(|from| self.table.held_from(from).take(ENTRIES_PER_LOCK));
+        let cold = next.filter_map(|(_, held)| match held {
+            Held::Cold(location) => Some(location),
+            Held::Resident(_) => None,
+        });
+        cold.collect()
+    }
+
+    /// Saves some more of the shard to `out`; `read` gives the value at a location on disk. Answers whether there is
+    /// more. Ends the capture where there is not.
+    pub fn save_some(&mut self, out: &mut Records, read: impl Fn(u64) -> Option<Entry>) -> bool {
         let Some(capture) = &mut self.capture else {
             out.bytes.clear();
             return false;
         };
-        if capture.advance(&self.table, out) {
+        if capture.advance(&self.table, out, read) {
             return true;
         }
         capture.kept.left.fetch_sub(1, Relaxed);

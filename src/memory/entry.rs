@@ -4,13 +4,14 @@
 //! offset 0    header, 8 bytes, native endian
 //!             bits  0..4   kind of the value (see `Kind`)
 //!             bit   4      an expiry follows the header
-//!             bit   5      kept free: a disk location follows (second tier)
+//!             bit   5      the place of the value's record on disk follows
 //!             bit   6      the key is longer than 255 bytes: its length follows as u32
 //!             bit   7      the string was edited in place (OBJECT ENCODING says `raw`)
 //!             bits  8..16  length of the key
 //!             bits 16..40  length of an inline string
 //!             bits 40..64  access bits, see `access`
 //! then        expiry, i64 milliseconds of Unix time            (if bit 4)
+//! then        place of the record, u64, 0 for none             (if bit 5)
 //! then        length of a long key, u32                        (if bit 6)
 //! then        the key
 //! then        the value: 8 bytes of an integer, the bytes of an inline string, or 8 bytes of a pointer to
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 const KIND_MASK: u64 = 0xF;
 const HAS_EXPIRY: u64 = 1 << 4;
+const HAS_PLACE: u64 = 1 << 5;
 const LONG_KEY: u64 = 1 << 6;
 const EDITED: u64 = 1 << 7;
 const KEY_LEN_SHIFT: u32 = 8;
@@ -44,6 +46,7 @@ const LARGE_BYTES: usize = 256 * 1024;
 
 const HEADER_BYTES: usize = 8;
 const EXPIRY_BYTES: usize = 8;
+const PLACE_BYTES: usize = 8;
 const LONG_KEY_BYTES: usize = 4;
 
 /// Alignment of every entry; the slot has no room for the four low bits of the address.
@@ -89,10 +92,11 @@ unsafe impl Send for Entry {}
 unsafe impl Sync for Entry {}
 
 /// What an entry of this shape needs, before rounding.
-fn bytes_needed(key_len: usize, has_expiry: bool, payload_len: usize) -> usize {
+fn bytes_needed(key_len: usize, has_expiry: bool, has_place: bool, payload_len: usize) -> usize {
     let expiry = if has_expiry { EXPIRY_BYTES } else { 0 };
+    let place = if has_place { PLACE_BYTES } else { 0 };
     let long_key = if key_len > 255 { LONG_KEY_BYTES } else { 0 };
-    HEADER_BYTES + expiry + long_key + key_len + payload_len
+    HEADER_BYTES + expiry + place + long_key + key_len + payload_len
 }
 
 fn kind_and_payload(value: &NewValue<'_>) -> (Kind, usize) {
@@ -111,18 +115,29 @@ impl Entry {
     /// When an inline value is longer than 16 MiB or a key longer than 4 GiB, which the limits of the
     /// protocol and of `NewString` rule out.
     pub fn new<'v>(key: &[u8], value: impl Into<NewValue<'v>>, expires_at_ms: Option<i64>) -> Entry {
-        let value = value.into();
+        Entry::make(key, value.into(), expires_at_ms, false)
+    }
+
+    /// As [`Entry::new`], with room for the place of a record on disk.
+    ///
+    /// # Panics
+    /// See there.
+    pub fn with_place<'v>(key: &[u8], value: impl Into<NewValue<'v>>, expires_at_ms: Option<i64>) -> Entry {
+        Entry::make(key, value.into(), expires_at_ms, true)
+    }
+
+    fn make(key: &[u8], value: NewValue<'_>, expires_at_ms: Option<i64>, has_place: bool) -> Entry {
         let (_, payload_len) = kind_and_payload(&value);
-        let mut entry = Entry::without_value(key, payload_len, expires_at_ms);
+        let mut entry = Entry::without_value(key, payload_len, expires_at_ms, has_place);
         entry.write_value(value);
         entry
     }
 
     /// An entry with room for a payload, which the caller must write together with its kind.
-    fn without_value(key: &[u8], payload_len: usize, expires_at_ms: Option<i64>) -> Entry {
-        let bytes = size_class(bytes_needed(key.len(), expires_at_ms.is_some(), payload_len));
+    fn without_value(key: &[u8], payload_len: usize, expires_at_ms: Option<i64>, has_place: bool) -> Entry {
+        let bytes = size_class(bytes_needed(key.len(), expires_at_ms.is_some(), has_place, payload_len));
         let mut entry = Entry::allocate(bytes);
-        let mut header = 0;
+        let mut header = if has_place { HAS_PLACE } else { 0 };
         if expires_at_ms.is_some() {
             header |= HAS_EXPIRY;
         }
@@ -134,6 +149,9 @@ impl Entry {
         entry.set_header(header);
         if let Some(at) = expires_at_ms {
             entry.write_expiry(at);
+        }
+        if has_place {
+            entry.set_place(0);
         }
         if key.len() > 255 {
             let len = u32::try_from(key.len()).expect("a key is under 4 GiB");
@@ -198,9 +216,35 @@ impl Entry {
 
     fn key_offset(&self) -> usize {
         let header = self.header();
-        let expiry = if header & HAS_EXPIRY != 0 { EXPIRY_BYTES } else { 0 };
         let long_key = if header & LONG_KEY != 0 { LONG_KEY_BYTES } else { 0 };
-        HEADER_BYTES + expiry + long_key
+        let place = if header & HAS_PLACE != 0 { PLACE_BYTES } else { 0 };
+        self.place_offset() + place + long_key
+    }
+
+    fn place_offset(&self) -> usize {
+        HEADER_BYTES + if self.has_expiry() { EXPIRY_BYTES } else { 0 }
+    }
+
+    fn has_place(&self) -> bool {
+        self.header() & HAS_PLACE != 0
+    }
+
+    /// The place of the value's record on disk; 0 for none.
+    pub fn place(&self) -> u64 {
+        // SAFETY: with HAS_PLACE these eight bytes, aligned to 8, are a u64.
+        if self.has_place() { unsafe { self.at(self.place_offset()).cast::<u64>().read() } } else { 0 }
+    }
+
+    /// Notes the place of the value's record on disk; 0 for none.
+    pub fn set_place(&mut self, place: u64) {
+        if !self.has_place() {
+            if place == 0 {
+                return;
+            }
+            *self = self.moved(None, self.expires_at_ms(), true);
+        }
+        // SAFETY: HAS_PLACE is set, which reserves these eight bytes, aligned to 8.
+        unsafe { self.at(self.place_offset()).cast::<u64>().write(place) };
     }
 
     fn key_len(&self) -> usize {
@@ -225,7 +269,7 @@ impl Entry {
 
     /// The bytes of the entry's own allocation.
     pub fn allocated_bytes(&self) -> usize {
-        size_class(bytes_needed(self.key_len(), self.has_expiry(), self.payload_len()))
+        size_class(bytes_needed(self.key_len(), self.has_expiry(), self.has_place(), self.payload_len()))
     }
 
     /// The bytes of the entry and of what it points to; of a large collection an estimate from `samples`
@@ -335,7 +379,7 @@ impl Entry {
         }
         assert!(range.start <= range.end && range.end <= len, "the range is within the string");
         let new_len = len - range.len() + with.len();
-        let needed = bytes_needed(self.key_len(), self.has_expiry(), new_len);
+        let needed = bytes_needed(self.key_len(), self.has_expiry(), self.has_place(), new_len);
         if new_len > INLINE_BYTES_MAX || size_class(needed) != self.allocated_bytes() {
             return false;
         }
@@ -427,9 +471,10 @@ impl Entry {
     pub fn overwrite<'v>(&mut self, value: impl Into<NewValue<'v>>, expires_at_ms: Option<i64>) {
         let value = value.into();
         let (_, payload_len) = kind_and_payload(&value);
-        let needed = bytes_needed(self.key_len(), expires_at_ms.is_some(), payload_len);
+        let needed = bytes_needed(self.key_len(), expires_at_ms.is_some(), self.has_place(), payload_len);
         if size_class(needed) != self.allocated_bytes() {
-            let mut new = Entry::new(self.key(), value, expires_at_ms);
+            let mut new = Entry::make(self.key(), value, expires_at_ms, self.has_place());
+            new.set_place(self.place());
             new.set_access_bits(self.access_bits());
             *self = new;
             return;
@@ -439,14 +484,14 @@ impl Entry {
         self.write_value(value);
     }
 
-    /// Sets the header's expiry flag and the expiry, moving the key where the flag changes. The payload
+    /// Sets the header's expiry flag and the expiry, moving place and key where the flag changes. The payload
     /// is left behind: the caller writes or moves it.
     fn move_key_for(&mut self, expires_at_ms: Option<i64>) {
         if self.has_expiry() != expires_at_ms.is_some() {
-            let long_key = if self.header() & LONG_KEY != 0 { LONG_KEY_BYTES } else { 0 };
-            let (from, bytes) = (self.key_offset() - long_key, self.key_len() + long_key);
+            let from = self.place_offset();
+            let bytes = self.payload_offset() - from;
             self.set_header(self.header() ^ HAS_EXPIRY);
-            let to = self.key_offset() - long_key;
+            let to = self.place_offset();
             // SAFETY: both ranges lie inside the allocation, which fits the larger form by the
             // caller's check of the size class; `copy` allows the overlap.
             unsafe { ptr::copy(self.at(from), self.at(to), bytes) };
@@ -464,13 +509,16 @@ impl Entry {
             }
             return;
         }
-        *self = self.moved(None, expires_at_ms);
+        *self = self.moved(None, expires_at_ms, self.has_place());
     }
 
     /// An entry that has taken over this one's value; this one is left with an integer.
-    fn moved(&mut self, key: Option<&[u8]>, expires_at_ms: Option<i64>) -> Entry {
+    fn moved(&mut self, key: Option<&[u8]>, expires_at_ms: Option<i64>, has_place: bool) -> Entry {
         let payload_len = self.payload_len();
-        let mut new = Entry::without_value(key.unwrap_or(self.key()), payload_len, expires_at_ms);
+        let mut new = Entry::without_value(key.unwrap_or(self.key()), payload_len, expires_at_ms, has_place);
+        if key.is_none() {
+            new.set_place(self.place());
+        }
         let carried = KIND_MASK | EDITED | (VALUE_LEN_MASK << VALUE_LEN_SHIFT) | ACCESS_MASK;
         new.set_header(new.header() & !carried | self.header() & carried);
         // SAFETY: both payloads are `payload_len` bytes long by their construction; what is moved, a
@@ -488,7 +536,7 @@ impl Entry {
     /// The same entry under another key.
     pub fn renamed(mut self, key: &[u8]) -> Entry {
         let expires_at_ms = self.expires_at_ms();
-        self.moved(Some(key), expires_at_ms)
+        self.moved(Some(key), expires_at_ms, self.has_place())
     }
 
     /// Replaces an integer by another, which counts as new: the mark of an edit goes.
@@ -512,7 +560,7 @@ impl Entry {
                 collection.expect("a value is a string or a collection").clone(),
             )),
         };
-        let mut new = Entry::new(key, value, expires_at_ms);
+        let mut new = Entry::make(key, value, expires_at_ms, self.has_place());
         new.set_header(new.header() | (self.header() & EDITED));
         new.set_access_bits(self.access_bits());
         new

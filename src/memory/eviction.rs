@@ -62,19 +62,22 @@ pub struct Victim {
 }
 
 impl Hand {
-    /// Takes one victim out. `databases` are those in use with their numbers; `random` gives uniform
-    /// numbers. `None` when no key may go.
-    pub fn evict(
+    /// Finds one victim. `databases` are those in use with their numbers; `random` gives uniform numbers. `take`
+    /// takes a victim, given as database, shard and index, out of its table, or leaves it there with `None`.
+    /// `None` when no key may go.
+    pub fn evict<C>(
         &mut self,
         databases: &[(usize, &Database)],
         rule: Rule,
         now_ms: i64,
-        random: &mut impl FnMut() -> u64,
+        context: &mut C,
+        random: impl Fn(&mut C) -> u64,
+        mut take: impl FnMut(&mut C, usize, &mut ShardState, usize) -> Option<Entry>,
     ) -> Option<Victim> {
         let shards: usize = databases.iter().map(|(_, database)| database.shards().len()).sum();
         match rule.order {
             Order::Random => {
-                let mut pick = random() as usize % shards.max(1);
+                let mut pick = random(context) as usize % shards.max(1);
                 for (number, database) in databases {
                     if pick < database.shards().len() {
                         (self.database, self.shard) = (*number, pick);
@@ -82,7 +85,7 @@ impl Hand {
                     }
                     pick -= database.shards().len();
                 }
-                self.position = random() as u32 & ((1 << POSITION_BITS) - 1);
+                self.position = random(context) as u32 & ((1 << POSITION_BITS) - 1);
             }
             Order::Soonest => self.turn_to_soonest(databases)?,
             Order::Clock | Order::Frequency => {}
@@ -102,12 +105,14 @@ impl Hand {
             let found = if state.table.is_empty() || (rule.volatile_only && state.expires == 0) {
                 Look::End
             } else {
-                look(&mut state, from, rule, now_ms, &mut rarest)
+                look(&mut state, from, rule, now_ms, &mut rarest, |state, index| {
+                    take(context, *number, state, index)
+                })
             };
             match found {
                 Look::Victim(entry, next) => {
                     self.position = next;
-                    return Some(victim(&mut state, *number, entry));
+                    return Some(Victim { database: *number, entry });
                 }
                 Look::More(next) => {
                     rarest.settle_in(*number, self.shard);
@@ -127,7 +132,7 @@ impl Hand {
                 }
             }
         }
-        rarest.take(databases)
+        rarest.take(databases, |number, state, index| take(context, number, state, index))
     }
 
     /// Turns to the shard whose wheel comes up first. `None` where no key expires.
@@ -184,26 +189,27 @@ impl Rarest {
 
     /// Takes it out. The hand's own lock keeps other evictions away; a client that deleted it meanwhile
     /// made room itself.
-    fn take(self, databases: &[(usize, &Database)]) -> Option<Victim> {
+    fn take(
+        self,
+        databases: &[(usize, &Database)],
+        take: impl FnOnce(usize, &mut ShardState, usize) -> Option<Entry>,
+    ) -> Option<Victim> {
         let (number, shard) = self.place?;
         let (_, database) = databases.iter().find(|(other, _)| *other == number)?;
         let mut state = database.shards()[shard].lock();
-        let entry = state.table.remove(self.position, &self.key)?;
-        state.after_removal(self.position, &entry);
-        Some(victim(&mut state, number, entry))
+        let index = state.table.find(self.position, &self.key)?;
+        Some(Victim { database: number, entry: take(number, &mut state, index)? })
     }
 }
 
-/// Counts an entry that was taken out.
-fn victim(state: &mut ShardState, database: usize, entry: Entry) -> Victim {
-    if entry.expires_at_ms().is_some() {
-        state.expires -= 1;
-    }
-    state.version += 1;
-    Victim { database, entry }
-}
-
-fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64, rarest: &mut Rarest) -> Look {
+fn look(
+    state: &mut ShardState,
+    from: u32,
+    rule: Rule,
+    now_ms: i64,
+    rarest: &mut Rarest,
+    take: impl FnOnce(&mut ShardState, usize) -> Option<Entry>,
+) -> Look {
     let may_go = |entry: &Entry| !rule.volatile_only || entry.expires_at_ms().is_some();
     let mut chosen: Option<(u32, Vec<u8>)> = None;
     let mut looks = 0;
@@ -239,12 +245,12 @@ fn look(state: &mut ShardState, from: u32, rule: Rule, now_ms: i64, rarest: &mut
         });
     }
     match (chosen, next) {
-        (Some((position, key)), next) => match state.table.remove(position, &key) {
-            Some(entry) => {
-                state.after_removal(position, &entry);
-                Look::Victim(entry, next.unwrap_or(1 << POSITION_BITS))
-            }
+        (Some((position, key)), next) => match state.table.find(position, &key) {
             None => Look::End,
+            Some(index) => match take(state, index) {
+                Some(entry) => Look::Victim(entry, next.unwrap_or(1 << POSITION_BITS)),
+                None => Look::More(position + 1),
+            },
         },
         (None, Some(next)) => Look::More(next),
         (None, None) => Look::End,

@@ -55,6 +55,14 @@ impl ShardState {
         self.table.slot_bytes() + self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
     }
 
+    /// Takes an entry out, whose deadline no longer counts.
+    pub fn take_out(&mut self, index: usize) -> Entry {
+        self.before_change(index);
+        let entry = self.table.remove_at(index);
+        self.expires -= u32::from(entry.expires_at_ms().is_some());
+        entry
+    }
+
     /// To be called before the entry at an index of the table is changed or taken out.
     #[inline]
     pub fn before_change(&mut self, index: usize) {

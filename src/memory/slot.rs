@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! bits 44..64  the top 20 bits of the key's hash (its position in hash order)
-//! bit  43      kept free for the second tier: 1 = bits 0..43 are a location on disk
-//! bits  0..43  the address of the entry, divided by 16
+//! bit  43      1: the value is on disk only, and bits 0..43 are its location
+//! bits  0..43  the address of the entry, divided by 16, or the location
 //! ```
 //!
 //! Zero is an empty slot. Slots compare by hash first, so an array of them sorts into hash order.
@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 pub const POSITION_BITS: u32 = 20;
 const POSITION_SHIFT: u32 = 64 - POSITION_BITS;
 const ADDRESS_MASK: u64 = (1 << 43) - 1;
+const COLD: u64 = 1 << 43;
 
 /// One slot. Owns its entry: a table drops what its slots hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,22 @@ impl Slot {
         let address = entry.into_raw().as_ptr() as u64 / ENTRY_ALIGN as u64;
         assert!(address & !ADDRESS_MASK == 0, "user addresses have 47 bits");
         Slot(u64::from(position) << POSITION_SHIFT | address)
+    }
+
+    /// A key whose value is at a location on disk, 43 bits.
+    pub fn cold(position: u32, location: u64) -> Slot {
+        assert!(location & !ADDRESS_MASK == 0, "a location has 43 bits");
+        Slot(u64::from(position) << POSITION_SHIFT | COLD | location)
+    }
+
+    /// The location of a value that is on disk only.
+    pub fn location(self) -> Option<u64> {
+        (self.0 & COLD != 0).then_some(self.0 & ADDRESS_MASK)
+    }
+
+    /// Whether there is an entry in memory.
+    pub fn is_resident(self) -> bool {
+        self.0 != 0 && self.0 & COLD == 0
     }
 
     /// Whether nothing is here.
@@ -55,7 +72,7 @@ impl Slot {
     /// Borrows the entry.
     ///
     /// # Safety
-    /// The slot must not be empty, and must be in a table that nobody changes for as long as `'a`.
+    /// The slot must be resident, and must be in a table that nobody changes for as long as `'a`.
     pub unsafe fn entry<'a>(self) -> EntryRef<'a> {
         let start = self.address().expect("an occupied slot");
         // SAFETY: a slot is made from `into_raw`; the ManuallyDrop leaves ownership with the table.
@@ -65,7 +82,7 @@ impl Slot {
     /// Takes the entry out.
     ///
     /// # Safety
-    /// The slot must not be empty, and the caller must forget every copy of it.
+    /// The slot must be resident, and the caller must forget every copy of it.
     pub unsafe fn into_entry(self) -> Entry {
         // SAFETY: the caller owns the slot, and with it the entry.
         unsafe { Entry::from_raw(self.address().expect("an occupied slot")) }
@@ -101,7 +118,7 @@ impl<'a> EntryMut<'a> {
     /// Borrows what `slot` holds.
     ///
     /// # Safety
-    /// The slot must not be empty and must be the only one that holds this entry.
+    /// The slot must be resident and must be the only one that holds this entry.
     pub unsafe fn new(slot: &'a mut Slot) -> EntryMut<'a> {
         // SAFETY: as the caller promises; `&mut Slot` keeps everyone else away until the drop.
         EntryMut { entry: ManuallyDrop::new(unsafe { slot.into_entry() }), slot }

@@ -31,6 +31,16 @@ pub struct Table {
     slots: Box<[Slot]>,
     capacity: u32,
     len: u32,
+    /// How many of the keys have their value on disk only.
+    cold: u32,
+}
+
+/// What a slot holds.
+pub enum Held<'a> {
+    /// A value in memory.
+    Resident(EntryRef<'a>),
+    /// The location of a value that is on disk only.
+    Cold(u64),
 }
 
 fn home_of(position: u32, capacity: u32) -> usize {
@@ -46,6 +56,11 @@ impl Table {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// How many of the keys have their value on disk only.
+    pub fn cold_len(&self) -> usize {
+        self.cold as usize
     }
 
     /// The bytes of the slot array.
@@ -75,7 +90,8 @@ impl Table {
         index
     }
 
-    /// Where `key` is, whose hash begins with `position`; good until the table is next changed.
+    /// Where the resident entry of `key` is, whose hash begins with `position`; good until the table is next
+    /// changed.
     pub fn find(&self, position: u32, key: &[u8]) -> Option<usize> {
         if self.len == 0 {
             return None;
@@ -86,10 +102,10 @@ impl Table {
             if slot.is_empty() || slot.position() > position {
                 return None;
             }
-            if slot.position() == position {
+            if slot.position() == position && slot.is_resident() {
                 // The value's cache line is asked for together with the key's.
                 slot.prefetch();
-                // SAFETY: the slot is occupied and `&self` keeps the table as it is.
+                // SAFETY: the slot is resident and `&self` keeps the table as it is.
                 if unsafe { slot.entry() }.key() == key {
                     return Some(index);
                 }
@@ -101,13 +117,106 @@ impl Table {
     /// Asks the processor to fetch the entries that a lookup of `position` would compare.
     pub fn prefetch(&self, position: u32) {
         if let Some(index) = self.first_index(position) {
+            // The address of a cold slot leads nowhere, which does no harm.
             self.slots[index].prefetch();
         }
     }
 
-    /// The first entry at a position, whatever its key.
+    /// The first entry at a position, whatever its key, if it is resident.
     pub fn first_at(&self, position: u32) -> Option<EntryRef<'_>> {
-        self.first_index(position).map(|index| self.at(index))
+        self.first_index(position)
+            .filter(|index| self.slots[*index].is_resident())
+            .map(|index| self.at(index))
+    }
+
+    /// The index of the first resident slot from `index` on.
+    pub fn next_resident(&self, index: usize) -> Option<usize> {
+        let rest = self.slots.get(index..)?;
+        rest.iter().position(|slot| slot.is_resident()).map(|offset| index + offset)
+    }
+
+    /// The cold slots at a position: index and location.
+    pub fn cold_at(&self, position: u32) -> impl Iterator<Item = (usize, u64)> {
+        let start = if self.cold == 0 { self.slots.len() } else { self.lower_bound(position) };
+        let here = self.slots[start..]
+            .iter()
+            .take_while(move |slot| !slot.is_empty() && slot.position() == position);
+        here.enumerate().filter_map(move |(offset, slot)| Some((start + offset, slot.location()?)))
+    }
+
+    /// The index of the resident entry at a position that has this place on disk.
+    pub fn index_of_place(&self, position: u32, place: u64) -> Option<usize> {
+        let start = if self.len == 0 { self.slots.len() } else { self.lower_bound(position) };
+        let here =
+            self.slots[start..].iter().take_while(|slot| !slot.is_empty() && slot.position() == position);
+        // SAFETY: a resident slot, and `&self` keeps the table as it is.
+        let has_place = |slot: &Slot| slot.is_resident() && unsafe { slot.entry() }.place() == place;
+        here.enumerate().find(|(_, slot)| has_place(slot)).map(|(offset, _)| start + offset)
+    }
+
+    /// Adds a key whose value is on disk only.
+    pub fn insert_cold(&mut self, position: u32, location: u64) {
+        self.insert_slot(Slot::cold(position, location));
+        self.cold += 1;
+    }
+
+    /// Gives a cold slot another location.
+    ///
+    /// # Panics
+    /// When the slot is not cold.
+    pub fn move_cold(&mut self, index: usize, location: u64) {
+        let slot = self.slots[index];
+        assert!(slot.location().is_some(), "an index from `cold_at`");
+        self.slots[index] = Slot::cold(slot.position(), location);
+    }
+
+    /// Makes a cold slot resident.
+    ///
+    /// # Panics
+    /// When the slot is not cold.
+    pub fn promote(&mut self, index: usize, entry: Entry) {
+        let slot = self.slots[index];
+        assert!(slot.location().is_some(), "an index from `cold_at`");
+        self.slots[index] = Slot::resident(slot.position(), entry);
+        self.cold -= 1;
+    }
+
+    /// Leaves of a resident entry only where its value is on disk; the entry is the caller's to free.
+    ///
+    /// # Panics
+    /// When the slot is not resident.
+    pub fn demote(&mut self, index: usize, location: u64) -> Entry {
+        let slot = self.slots[index];
+        assert!(slot.is_resident(), "an index from `find`");
+        self.slots[index] = Slot::cold(slot.position(), location);
+        self.cold += 1;
+        // SAFETY: the slot was resident, and its only copy has just been overwritten.
+        unsafe { slot.into_entry() }
+    }
+
+    /// Removes a cold slot.
+    ///
+    /// # Panics
+    /// When the slot is not cold.
+    pub fn remove_cold(&mut self, index: usize) {
+        assert!(self.slots[index].location().is_some(), "an index from `cold_at`");
+        self.take_slot(index);
+        self.cold -= 1;
+    }
+
+    /// What the slots at positions of at least `from` hold, in hash order.
+    pub fn held_from(&self, from: u32) -> impl Iterator<Item = (u32, Held<'_>)> {
+        let start = if self.len == 0 { self.slots.len() } else { self.lower_bound(from) };
+        let occupied =
+            self.slots[start..].iter().filter(move |slot| !slot.is_empty() && slot.position() >= from);
+        occupied.map(|slot| {
+            let held = match slot.location() {
+                Some(location) => Held::Cold(location),
+                // SAFETY: a resident slot; the iterator borrows the table.
+                None => Held::Resident(unsafe { slot.entry() }),
+            };
+            (slot.position(), held)
+        })
     }
 
     fn first_index(&self, position: u32) -> Option<usize> {
@@ -129,10 +238,10 @@ impl Table {
     /// The entry at an index that [`Self::find`] gave.
     ///
     /// # Panics
-    /// When the slot is empty.
+    /// When the slot is not resident.
     pub fn at(&self, index: usize) -> EntryRef<'_> {
-        assert!(!self.slots[index].is_empty(), "an index from `find`");
-        // SAFETY: the slot is occupied; the borrow of self holds the table.
+        assert!(self.slots[index].is_resident(), "an index from `find`");
+        // SAFETY: the slot is resident; the borrow of self holds the table.
         unsafe { self.slots[index].entry() }
     }
 
@@ -144,10 +253,10 @@ impl Table {
     /// As [`Self::at`], to edit.
     ///
     /// # Panics
-    /// When the slot is empty.
+    /// When the slot is not resident.
     pub fn at_mut(&mut self, index: usize) -> EntryMut<'_> {
-        assert!(!self.slots[index].is_empty(), "an index from `find`");
-        // SAFETY: the slot is occupied, and each entry has one slot.
+        assert!(self.slots[index].is_resident(), "an index from `find`");
+        // SAFETY: the slot is resident, and each entry has one slot.
         unsafe { EntryMut::new(&mut self.slots[index]) }
     }
 
@@ -164,10 +273,14 @@ impl Table {
 
     /// Adds an entry whose key is not in the table.
     pub fn insert(&mut self, position: u32, entry: Entry) {
+        self.insert_slot(Slot::resident(position, entry));
+    }
+
+    fn insert_slot(&mut self, slot: Slot) {
         if (self.len() + 1) * 16 > self.capacity as usize * LOAD_MAX_SIXTEENTHS {
             self.resize((self.capacity as usize * 5 / 4).max(CAPACITY_MIN));
         }
-        self.place(Slot::resident(position, entry));
+        self.place(slot);
         self.len += 1;
     }
 
@@ -227,7 +340,14 @@ impl Table {
     /// # Panics
     /// When the slot is empty.
     pub fn remove_at(&mut self, index: usize) -> Entry {
-        assert!(!self.slots[index].is_empty(), "an index from `find`");
+        assert!(self.slots[index].is_resident(), "an index from `find`");
+        let removed = self.take_slot(index);
+        // SAFETY: the slot was resident, and its only copy is gone.
+        unsafe { removed.into_entry() }
+    }
+
+    /// Takes a slot out and closes the gap.
+    fn take_slot(&mut self, index: usize) -> Slot {
         let removed = self.slots[index];
         let mut end = index + 1;
         while !self.slots[end].is_empty() && home_of(self.slots[end].position(), self.capacity) < end {
@@ -241,21 +361,20 @@ impl Table {
         {
             self.resize((self.len() * 3 / 2).max(CAPACITY_MIN));
         }
-        // SAFETY: the slot was occupied, and the shift overwrote or cleared its only copy.
-        unsafe { removed.into_entry() }
+        removed
     }
 
-    /// Entries at positions of at least `from`, in hash order, with their positions.
+    /// Resident entries at positions of at least `from`, in hash order, with their positions.
     pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, EntryRef<'_>)> {
         let start = if self.len == 0 { self.slots.len() } else { self.lower_bound(from) };
         self.slots[start..]
             .iter()
-            .filter(move |slot| !slot.is_empty() && slot.position() >= from)
-            // SAFETY: occupied slots; the iterator borrows the table.
+            .filter(move |slot| slot.is_resident() && slot.position() >= from)
+            // SAFETY: resident slots; the iterator borrows the table.
             .map(|slot| (slot.position(), unsafe { slot.entry() }))
     }
 
-    /// Shows `visit` the entries at positions of at least `from`, to edit, until it answers false.
+    /// Shows `visit` the resident entries at positions of at least `from`, to edit, until it answers false.
     pub fn visit_from(&mut self, from: u32, mut visit: impl FnMut(u32, &mut Entry) -> bool) {
         let start = if self.len == 0 { self.slots.len() } else { self.lower_bound(from) };
         for index in start..self.slots.len() {
@@ -263,11 +382,11 @@ impl Table {
                 ahead.prefetch();
             }
             let slot = &mut self.slots[index];
-            if slot.is_empty() || slot.position() < from {
+            if !slot.is_resident() || slot.position() < from {
                 continue;
             }
             let position = slot.position();
-            // SAFETY: the slot is occupied, and each entry has one slot.
+            // SAFETY: the slot is resident, and each entry has one slot.
             let mut entry = unsafe { EntryMut::new(slot) };
             if !visit(position, &mut entry) {
                 return;
@@ -278,7 +397,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        for slot in self.slots.iter().filter(|slot| !slot.is_empty()) {
+        for slot in self.slots.iter().filter(|slot| slot.is_resident()) {
             // SAFETY: the table owns its entries and is gone after this loop.
             drop(unsafe { slot.into_entry() });
         }

@@ -10,8 +10,9 @@ use super::stream::Stream;
 use super::worker::Local;
 use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
 use crate::clock;
-use crate::command::{Request, Services, Wait, forget_subscriptions, forget_watched};
+use crate::command::{Durability, Request, Services, Wait, forget_subscriptions, forget_watched};
 use crate::config::ClassLimit;
+use crate::keyspace::ColdKeys;
 use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
 use std::future::Future;
@@ -327,7 +328,31 @@ impl Connection {
             self.put_aside(local, read, next, held.len);
         }
         local.input = buffer;
-        local.engine.end_batch();
+        self.end_batch(local);
+    }
+
+    /// Has what was logged reach the kernel, or the disk, before the replies leave.
+    fn end_batch(&mut self, local: &mut Local) {
+        if let Err(error) = local.engine.end_batch() {
+            tracing::error!(client = self.client.id, %error, "closing a client whose writes may be lost");
+            local.out.clear(Local::OUTPUT_BYTES_KEPT);
+            self.state.close_after_reply = true;
+            return;
+        }
+        let Some(flush) = local.engine.unsynced() else { return };
+        let Some(tier) = self.services.keyspace.tier() else { return };
+        let mut synced = tier.store().synced();
+        tier.store().want_sync();
+        let before = self.wait.take();
+        self.hold_replies = true;
+        self.wait = Some(Box::pin(async move {
+            // The sender lives as long as the server.
+            let _ = synced.wait_for(|synced| *synced >= flush).await;
+            match before {
+                Some(before) => before.await,
+                None => None,
+            }
+        }));
     }
 
     /// Keeps what `input` has from `kept` on, unless requests were put aside meanwhile.
@@ -420,7 +445,7 @@ impl Connection {
                 }
             }
         };
-        local.engine.end_batch();
+        self.end_batch(local);
         // The room of a request with very many arguments goes back.
         local.args.clear();
         local.args.shrink_to(Local::ARGS_KEPT);
@@ -440,7 +465,10 @@ impl Connection {
             if self.state.close_after_reply {
                 return None;
             }
-            self.hold_replies = !matches!(wait, Some(Wait::Unpaused | Wait::Retry(_) | Wait::Blocked(_)));
+            self.hold_replies = !matches!(
+                wait,
+                Some(Wait::Unpaused | Wait::Retry(_) | Wait::Load(_) | Wait::Blocked(_) | Wait::Durable(_))
+            );
             if wait.is_some() {
                 self.client.set_flags(Flags::BLOCKED, true);
             }
@@ -449,6 +477,19 @@ impl Connection {
                     return Some(index + 1);
                 }
                 None => {}
+                Some(Wait::Load(cold)) => {
+                    let services = Arc::clone(&self.services);
+                    self.wait = Some(Box::pin(async move {
+                        load(&services, cold).await;
+                        None
+                    }));
+                    return Some(index);
+                }
+                Some(Wait::Durable(wanted)) => {
+                    let services = Arc::clone(&self.services);
+                    self.wait = Some(Box::pin(async move { Some(durable(&services, wanted).await) }));
+                    return Some(index + 1);
+                }
                 Some(Wait::Unpaused) => {
                     let unpaused = unpaused(Arc::clone(&self.services));
                     self.wait = Some(Box::pin(async move {
@@ -623,6 +664,49 @@ impl Drop for Connection {
 fn give_way(cx: &mut Context<'_>) {
     // The first poll is the one that waits.
     let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
+
+/// Waits for what WAIT or WAITAOF wants, and writes the reply.
+async fn durable(services: &Services, wanted: Durability) -> Output {
+    let synced = services.keyspace.tier().map(|tier| tier.store().synced());
+    let done = async {
+        if let (Some(mut synced), Some(flush)) = (synced.clone(), wanted.flush) {
+            // The sender lives as long as the server.
+            let _ = synced.wait_for(|synced| *synced >= flush).await;
+        }
+        if wanted.replicas {
+            std::future::pending::<()>().await;
+        }
+    };
+    let limit = if wanted.timeout_ms == 0 { Duration::MAX } else { Duration::from_millis(wanted.timeout_ms) };
+    // Whether it was in time shows in the figures.
+    let _ = tokio::time::timeout(limit, done).await;
+    let mut out = Output::default();
+    let mut reply = Reply::new(&mut out, wanted.resp3);
+    match wanted.flush {
+        None => reply.int(0),
+        Some(flush) => {
+            reply.array(2);
+            reply.int(i64::from(synced.is_some_and(|synced| *synced.borrow() >= flush)));
+            reply.int(0);
+        }
+    }
+    out
+}
+
+/// Reads what a request needs from disk, on a thread that may wait for it. The request then finds it in the
+/// kernel's memory.
+async fn load(services: &Services, cold: ColdKeys) {
+    let Some(store) = services.keyspace.tier().map(|tier| Arc::clone(tier.store())) else { return };
+    let read = move || {
+        let mut buffer = Vec::new();
+        for location in &cold.locations {
+            // Whatever the outcome, the request reads again, and says what is wrong.
+            let _ = store.fetch(*location, &mut buffer, true);
+        }
+    };
+    // An error would be a panic there: the request then waits for the disk itself.
+    let _ = tokio::task::spawn_blocking(read).await;
 }
 
 /// Waits until the pause ends or changes.

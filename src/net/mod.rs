@@ -7,6 +7,7 @@
 
 mod connection;
 mod cron;
+mod disk;
 mod held;
 mod listener;
 mod migrate;

@@ -1,14 +1,14 @@
 //! The whole server: starts the workers, listens, waits for the order to stop.
 
-use super::cron;
 use super::listener::{BindError, Door, Listeners, bind_unix};
 use super::worker::Worker;
+use super::{cron, disk};
 use crate::client::Registry;
 use crate::clock;
 use crate::command::{BlockedClients, Monitors, Pause, Saves, Services};
 use crate::config::{Config, Settings};
-use crate::keyspace::Keyspace;
 use crate::keyspace::snapshot::ImportError;
+use crate::keyspace::{Keyspace, Progress, Tier};
 use crate::memory::usage;
 use crate::metrics::Metrics;
 use crate::pubsub::PubSub;
@@ -17,6 +17,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 /// Why the server did not start.
@@ -30,6 +32,8 @@ pub enum StartError {
     PidFile(String, io::Error),
     /// The directory of `dir` cannot be entered.
     Directory(String, io::Error),
+    /// The second tier cannot be had.
+    Tier(String),
     /// The snapshot at this path is not loaded.
     Snapshot(PathBuf, ImportError),
     /// There is neither a port nor a unix socket.
@@ -49,6 +53,7 @@ impl fmt::Display for StartError {
             }
             StartError::PidFile(path, error) => write!(f, "pidfile: cannot write {path}: {error}"),
             StartError::Directory(path, error) => write!(f, "dir: cannot enter {path}: {error}"),
+            StartError::Tier(why) => write!(f, "l2-dir: {why}"),
             StartError::Snapshot(path, error) => {
                 write!(f, "dbfilename: cannot load {}: {error}", path.display())
             }
@@ -75,6 +80,12 @@ fn follow(
     old: &Settings,
     new: &Settings,
 ) -> Result<(), (&'static str, String)> {
+    if new.appendonly && services.keyspace.tier().is_none() {
+        return Err(("appendonly", "it needs a second tier, and l2-size was 0 at the start".to_owned()));
+    }
+    if (new.l2_size == 0) != (old.l2_size == 0) {
+        return Err(("l2-size", "whether there is a second tier is decided at the start".to_owned()));
+    }
     if new.dir != old.dir {
         std::env::set_current_dir(&new.dir).map_err(|error| ("dir", os_text(&error)))?;
     }
@@ -113,6 +124,8 @@ pub struct Server {
     workers: Arc<Vec<Worker>>,
     /// What is to be removed at the end.
     files: Vec<String>,
+    /// Threads of the second tier.
+    tier: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -126,7 +139,13 @@ impl Server {
         std::env::set_current_dir(&settings.dir)
             .map_err(|error| StartError::Directory(settings.dir.clone(), error))?;
         let pubsub = Arc::new(PubSub::default());
-        let keyspace = Keyspace::new(settings.databases as usize, settings.shards, Arc::clone(&pubsub));
+        let mut keyspace = Keyspace::new(settings.databases as usize, settings.shards, Arc::clone(&pubsub));
+        if settings.l2_size > 0 {
+            let store = disk::open(&settings).map_err(StartError::Tier)?;
+            keyspace = keyspace.with_tier(Arc::new(Tier::new(store, settings.databases as usize)));
+        } else if settings.appendonly {
+            return Err(StartError::Tier("appendonly needs a second tier: l2-size is 0".to_owned()));
+        }
         let services = Arc::new(Services {
             keyspace,
             pubsub,
@@ -135,6 +154,8 @@ impl Server {
             monitors: Monitors::default(),
             pause: Pause::default(),
             blocked: BlockedClients::default(),
+            loading: AtomicBool::new(true),
+            progress: Progress::default(),
             saves: Saves::new(clock::now_ms()),
             shutdown: watch::Sender::new(false),
             started_at_ms: clock::now_ms(),
@@ -171,7 +192,12 @@ impl Server {
             (0..settings.workers).map(|index| Worker::start(Arc::clone(&services), index)).collect();
         let workers = Arc::new(workers.map_err(|error| StartError::System("starting a worker", error))?);
         usage::note_start();
-        services.saves.load(&services).map_err(|(path, error)| StartError::Snapshot(path, error))?;
+        // What a log has is newer than any snapshot.
+        let has_log = services.keyspace.tier().is_some_and(|tier| !tier.store().segments().is_empty());
+        if !has_log {
+            services.saves.load(&services).map_err(|(path, error)| StartError::Snapshot(path, error))?;
+            services.loading.store(false, Relaxed);
+        }
         let door = Arc::new(Door::new(Arc::clone(&services), Arc::clone(&workers), files_for_clients));
         let listeners = Arc::new(Listeners::new(Arc::clone(&door)));
         listeners.follow(&settings)?;
@@ -182,7 +208,9 @@ impl Server {
             tokio::spawn(Arc::clone(&door).serve_unix(listener, path));
         }
         tokio::spawn(cron::run(Arc::clone(&services)));
-        Ok(Server { services, workers, files })
+        let tier = disk::start(&services, has_log)
+            .map_err(|error| StartError::System("starting a thread", error))?;
+        Ok(Server { services, workers, files, tier })
     }
 
     /// Orders the server to stop; first, where there are save points, it saves. When that fails it goes on.
@@ -214,6 +242,7 @@ impl Server {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
+        disk::stop(&self.services, self.tier);
         self.services.saves.finish(&self.services)
     }
 }

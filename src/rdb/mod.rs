@@ -13,7 +13,7 @@ mod types;
 mod write;
 
 use crate::value::list::ChunkLimit;
-use crate::value::set::SetLimits;
+use crate::value::set::{Set, SetLimits};
 use crate::value::string::StringRef;
 use crate::value::{Collection, PackLimits};
 use read::Reader;
@@ -40,6 +40,15 @@ pub struct Limits {
     pub zset: PackLimits,
 }
 
+impl Limits {
+    /// Under which all stay as packed as they were written, or nothing but a list stays packed.
+    pub fn for_copies(self, packed: bool) -> Limits {
+        let most = if packed { usize::MAX } else { 0 };
+        let pack = PackLimits { entries: most, value_bytes: most };
+        Limits { hash: pack, list: self.list, set: SetLimits { ints: most, pack }, zset: pack }
+    }
+}
+
 /// A value that was read.
 pub enum Decoded {
     /// A string.
@@ -58,6 +67,37 @@ pub enum Value<'a> {
 
 fn checksum(bytes: &[u8]) -> u64 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Redis, bytes)
+}
+
+/// Appends the type and the value, without version and sum, in a form that keeps what is packed packed.
+pub fn write_copy(out: &mut Vec<u8>, value: &Value<'_>) {
+    match value {
+        Value::Collection(Collection::Set(Set::Packed(pack))) => {
+            out.push(types::SET_LISTPACK);
+            write::bytes(out, pack.as_bytes());
+        }
+        value => {
+            write_value(out, None, value);
+        }
+    }
+}
+
+/// Reads what [`write_copy`] has written.
+///
+/// # Errors
+/// When the bytes are no value.
+pub fn read_copy(bytes: &[u8], limits: &Limits) -> Result<Decoded, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.byte()?;
+    let value = reader.value(kind, limits)?;
+    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+}
+
+/// When the first field is due of a hash that [`write_copy`] has written; `None` for all else.
+pub fn earliest_member_deadline(bytes: &[u8]) -> Option<i64> {
+    let (kind, rest) = bytes.split_first()?;
+    let earliest = rest.first_chunk().filter(|_| *kind == types::HASH_METADATA)?;
+    i64::try_from(u64::from_le_bytes(*earliest)).ok()
 }
 
 /// The payload of a value.
@@ -97,8 +137,5 @@ pub fn is_sound(payload: &[u8]) -> bool {
 /// The value of a sound payload.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Decoded, Malformed> {
     let end = payload.len().checked_sub(FOOTER_BYTES).ok_or(Malformed)?;
-    let mut reader = Reader::new(&payload[..end]);
-    let kind = reader.byte()?;
-    let value = reader.value(kind, limits)?;
-    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+    read_copy(&payload[..end], limits)
 }

@@ -146,7 +146,7 @@ fn commands_that_come_later_are_unknown_today() {
     }
     let server = Server::start(&[]);
     let mut c = server.client();
-    for name in ["EVAL", "EVALSHA", "FUNCTION", "ACL", "CLUSTER", "WAIT"] {
+    for name in ["EVAL", "EVALSHA", "FUNCTION", "ACL", "CLUSTER"] {
         c.expect(
             &format!("{name} a b"),
             &format!("-ERR unknown command '{name}', with args beginning with: 'a' 'b' "),

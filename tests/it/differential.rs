@@ -12,7 +12,7 @@ mod generate;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, PATIENCE, Reply, Server, Value, encode, random, show};
+use crate::support::{Client, PATIENCE, Reply, Server, Value, encode, random, show, strata_only};
 use compare::{full_name, in_stable_order, same_reply, same_session, without_identity};
 use generate::{Generator, PARAMETERS, Request, Step};
 
@@ -35,12 +35,32 @@ fn random_commands_on_collections_are_answered_as_redis_answers_them() {
     run("differential of collections", 300_000, Generator::collection_steps);
 }
 
+/// The same with every value on disk whenever a command comes.
+#[test]
+fn random_commands_on_cold_keys_are_answered_as_redis_answers_them() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let tier = ["--appendonly", "yes", "--l2-size", "1gb"];
+    run_on("differential of cold strings", 30_000, &tier, |generator| vec![generator.step()]);
+    run_on("differential of cold collections", 60_000, &tier, Generator::collection_steps);
+}
+
 /// Plays rounds of steps that `draw` makes until there are enough.
 fn run(name: &str, commands: usize, draw: impl Fn(&mut Generator) -> Vec<Step>) {
+    run_on(name, commands, &[], draw);
+}
+
+/// The same on a server with these arguments. Where they name a second tier, all values leave memory again and again.
+fn run_on(name: &str, commands: usize, arguments: &[&str], draw: impl Fn(&mut Generator) -> Vec<Step>) {
     let seed = random::seed(name);
     let commands =
         std::env::var("STRATA_TEST_COMMANDS").map_or(commands, |text| text.parse().expect("a number"));
-    let servers = Servers { oracle: Server::redis(&[]), subject: Server::start(&[]) };
+    let servers = Servers {
+        oracle: Server::redis(&[]),
+        subject: Server::start(arguments),
+        demotes: !arguments.is_empty(),
+    };
     let mut generator = Generator::new(seed);
     let mut kinds = BTreeSet::new();
     let mut reports = Vec::new();
@@ -69,6 +89,7 @@ fn run(name: &str, commands: usize, draw: impl Fn(&mut Generator) -> Vec<Step>) 
 struct Servers {
     oracle: Server,
     subject: Server,
+    demotes: bool,
 }
 
 /// The connections to one server.
@@ -94,7 +115,11 @@ impl Servers {
             (Side::open(&self.oracle, protocol), Side::open(&self.subject, protocol));
         let mut start = 0;
         let mut queued = Vec::new();
+        let mut demoter = self.subject.client();
         while start < steps.len() {
+            if self.demotes {
+                demoter.run("DEBUG DEMOTE");
+            }
             let more = steps[start..]
                 .iter()
                 .take(BATCH_STEPS)

@@ -29,4 +29,5 @@ mod server;
 mod snapshot;
 mod streams;
 mod strings;
+mod tier;
 mod transactions;

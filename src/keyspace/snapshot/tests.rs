@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::keyspace::{Key, RandomSource};
+use crate::memory::ShardState;
 use crate::memory::eviction::{Order, Rule};
 use crate::pubsub::PubSub;
 use crate::value::PackLimits;
@@ -97,7 +98,8 @@ fn meddle(space: &Keyspace, scratch: &mut Scratch, random: &mut RandomSource) {
             let order = order[random.next() as usize % order.len()];
             let rule = Rule { order, volatile_only: false, mode: space.access_mode(), window: 3 };
             let databases = space.databases_in_use();
-            drop(space.hand.lock().evict(&databases, rule, NOW_MS, &mut || random.next()));
+            let take = |_: &mut RandomSource, _, state: &mut ShardState, index| Some(state.take_out(index));
+            drop(space.hand.lock().evict(&databases, rule, NOW_MS, random, |random| random.next(), take));
             return;
         }
         91..=96 => {

@@ -54,6 +54,24 @@ impl Server {
         Err(log)
     }
 
+    /// Ends the process as a crash would, and starts it again in its directory.
+    pub fn crash_and_restart(&mut self, arguments: &[&str]) {
+        self.child.kill().expect("a child to kill");
+        self.child.wait().expect("a child to wait for");
+        self.restart(arguments);
+    }
+
+    /// Starts the program again in its directory, once it has ended; waits until it serves.
+    pub fn restart(&mut self, arguments: &[&str]) {
+        self.child = spawn(&program(), self.port, &self.directory, arguments);
+        let child = &mut self.child;
+        let up = within(PATIENCE, || match child.try_wait().expect("a child to ask") {
+            Some(_) => Some(false),
+            None => serves(self.port).then_some(true),
+        });
+        assert_eq!(up, Some(true), "no second start:\n{}", read_log(&self.directory));
+    }
+
     /// A new connection.
     pub fn client(&self) -> Client {
         Client::connect(self.port)
@@ -187,6 +205,11 @@ fn spawn(program: &Path, port: u16, directory: &Path, arguments: &[&str]) -> Chi
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     command.stdout(log.try_clone().expect("a second handle")).stderr(log);
     command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
+
+/// Whether a command on keys is answered, as it is once all keys are known.
+fn serves(port: u16) -> bool {
+    answers_ping(port) && !Client::connect(port).run("DBSIZE").text_if_error().starts_with("LOADING")
 }
 
 /// One PING over a fresh connection; a server with a password or in protected mode answers too, with an error.

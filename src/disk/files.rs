@@ -1,0 +1,211 @@
+//! What the log asks of a file system. The real one is here; the crash tests bring one that fails.
+
+use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, IoSliceMut};
+use std::ops::Deref;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A directory of segments, each a file named by its sequence number.
+pub trait Files: Send + Sync {
+    /// The sequence numbers of all segments, ascending.
+    ///
+    /// # Errors
+    /// Those of the file system, as with all methods here.
+    fn list(&self) -> io::Result<Vec<u64>>;
+    /// Makes a segment of so many bytes, all allocated and zero, whose name survives a power cut.
+    ///
+    /// # Errors
+    /// Where there is no room; nothing is left behind then.
+    fn create(&self, sequence: u64, bytes: u64) -> io::Result<Box<dyn SegmentFile>>;
+    /// Opens a segment.
+    ///
+    /// # Errors
+    /// See above.
+    fn open(&self, sequence: u64) -> io::Result<Box<dyn SegmentFile>>;
+    /// Removes a segment.
+    ///
+    /// # Errors
+    /// See above.
+    fn remove(&self, sequence: u64) -> io::Result<()>;
+}
+
+/// One segment's file.
+pub trait SegmentFile: Send + Sync {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// Those of the file system, as with all methods here.
+    fn size(&self) -> io::Result<u64>;
+    /// Writes all of `bytes` at an offset.
+    ///
+    /// # Errors
+    /// See above; any part may have been written then.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reads up to as many bytes as `out` has; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// See above.
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads what is in memory already, from the front: perhaps nothing.
+    ///
+    /// # Errors
+    /// See above.
+    fn read_resident(&self, out: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// All of it up to `len`, or up to its end, to be read once from end to end.
+    ///
+    /// # Errors
+    /// See above.
+    fn contents(&self, len: u64) -> io::Result<Contents>;
+    /// Has all that was written survive a power cut.
+    ///
+    /// # Errors
+    /// See above; what was written since the last success may be lost.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// What a segment holds.
+pub enum Contents {
+    /// Pages of the kernel's.
+    Mapped(Mmap),
+    /// A copy.
+    Owned(Vec<u8>),
+}
+
+impl Deref for Contents {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Contents::Mapped(map) => map,
+            Contents::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A directory of the system, locked by its process.
+pub struct Directory {
+    path: PathBuf,
+    /// Holds the lock for as long as it is open.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory where there is none, and locks it.
+    ///
+    /// # Errors
+    /// What stands against it, in words for the user; another process that has it, too.
+    pub fn lock(path: &Path) -> Result<Directory, String> {
+        let say = |error: io::Error| format!("{}: {error}", path.display());
+        std::fs::create_dir_all(path).map_err(say)?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join("lock"));
+        let lock = lock.map_err(say)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let path = path.display();
+                return Err(format!("{path}: another server is using this directory; give each its own"));
+            }
+            Err(TryLockError::Error(error)) => return Err(say(error)),
+        }
+        Ok(Directory { path: path.to_owned(), _lock: lock })
+    }
+
+    fn name(&self, sequence: u64) -> PathBuf {
+        self.path.join(format!("{sequence:016x}.segment"))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Files for Directory {
+    fn list(&self) -> io::Result<Vec<u64>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let sequence = name.to_str().and_then(|name| name.strip_suffix(".segment"));
+            found.extend(sequence.and_then(|digits| u64::from_str_radix(digits, 16).ok()));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn create(&self, sequence: u64, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+        let name = self.name(sequence);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&name)?;
+        let made = match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            // A file system without it: a length at least, though not the room.
+            Err(Errno::OPNOTSUPP) => file.set_len(bytes),
+            made => made.map_err(io::Error::from),
+        };
+        if let Err(error) = made.and_then(|()| self.sync_names()) {
+            // It holds nothing; where even this fails, an empty segment stays.
+            let _ = std::fs::remove_file(&name);
+            return Err(error);
+        }
+        Ok(Box::new(file))
+    }
+
+    fn open(&self, sequence: u64) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(OpenOptions::new().read(true).write(true).open(self.name(sequence))?))
+    }
+
+    fn remove(&self, sequence: u64) -> io::Result<()> {
+        std::fs::remove_file(self.name(sequence))
+    }
+}
+
+impl SegmentFile for File {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            match FileExt::read_at(self, &mut out[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(len) => done += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_resident(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        match preadv2(self, &mut [IoSliceMut::new(out)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(len) => Ok(len),
+            Err(Errno::AGAIN) => Ok(0),
+            // A file system that cannot say what is in memory: all of it is, as far as anybody knows.
+            Err(Errno::OPNOTSUPP) => SegmentFile::read_at(self, out, offset),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn contents(&self, len: u64) -> io::Result<Contents> {
+        let len = len.min(self.size()?);
+        if len == 0 {
+            return Ok(Contents::Owned(Vec::new()));
+        }
+        // SAFETY: nobody makes a segment shorter: the directory is locked, and this process only removes whole
+        // segments, which a map outlives. Bytes that a lane writes meanwhile lie behind those that are looked at;
+        // a record is believed only when its sum is right.
+        let map = unsafe { MmapOptions::new().len(len as usize).map(self)? };
+        // Only a hint.
+        let _ = map.advise(Advice::Sequential);
+        Ok(Contents::Mapped(map))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

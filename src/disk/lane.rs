@@ -1,0 +1,172 @@
+//! Appending: each worker has a lane, which is a segment of its own and what is not yet written to it.
+
+use super::format::{Frame, SEGMENT_HEADER_BYTES};
+use super::store::{Location, Segment, Store};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
+
+/// A frame up to this size finds room without a new segment once [`Lane::ready`] has said yes.
+const READY_BYTES: u64 = 256 * 1024;
+/// More than this is written at once, not at the end of the batch.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+/// What a lane's buffer may keep of its room.
+const BUFFER_BYTES_KEPT: usize = 128 * 1024;
+
+/// A way to append.
+pub struct Lane {
+    store: Arc<Store>,
+    segment: Option<Arc<Segment>>,
+    /// Where the next frame goes.
+    end: u64,
+    /// What is not written yet: the last bytes before `end`.
+    buffer: Vec<u8>,
+    /// Whether a part of the bound is left for others: only reclaiming, which makes room, may use all.
+    reserve: bool,
+    /// The number of the last flush.
+    flushed: u64,
+    /// Whether anything waits to be written, for the store to see.
+    holds: Arc<AtomicBool>,
+}
+
+impl Lane {
+    /// A lane without a segment: the first write brings one.
+    pub fn new(store: Arc<Store>) -> Lane {
+        let holds = Arc::new(AtomicBool::new(false));
+        store.add_lane(&holds);
+        Lane { store, segment: None, end: 0, buffer: Vec::new(), reserve: true, flushed: 0, holds }
+    }
+
+    /// A lane that may fill the tier to its bound.
+    pub fn for_reclaiming(store: Arc<Store>) -> Lane {
+        let mut lane = Lane::new(store);
+        lane.reserve = false;
+        lane
+    }
+
+    /// The store that it writes to.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Makes sure that an ordinary frame can be appended.
+    ///
+    /// # Errors
+    /// Why not.
+    #[inline]
+    pub fn ready(&mut self) -> io::Result<()> {
+        let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
+        if room >= READY_BYTES && !self.store.has_failed() { Ok(()) } else { self.make_ready(READY_BYTES) }
+    }
+
+    /// Makes sure that frames of so many bytes together can be appended to the segment that is open then.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready_for(&mut self, bytes: u64) -> io::Result<()> {
+        let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
+        if room >= bytes { Ok(()) } else { self.make_ready(bytes) }
+    }
+
+    #[cold]
+    fn make_ready(&mut self, bytes: u64) -> io::Result<()> {
+        let made = self.flush().and_then(|()| {
+            let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
+            if room < bytes { self.next_segment(bytes) } else { Ok(()) }
+        });
+        match &made {
+            Ok(()) => self.store.heal(),
+            Err(error) if self.store.is_passing(error) => {}
+            Err(error) => self.store.fail(error),
+        }
+        made
+    }
+
+    /// Goes on in a new segment. The buffer must be empty.
+    fn next_segment(&mut self, bytes: u64) -> io::Result<()> {
+        let reserve = if self.reserve { 2 * self.store.segment_bytes() } else { 0 };
+        let next = self.store.create(bytes, reserve)?;
+        if let Some(full) = self.segment.replace(next) {
+            self.store.seal(&full);
+        }
+        self.end = SEGMENT_HEADER_BYTES as u64;
+        Ok(())
+    }
+
+    /// Appends a frame. Returns where it begins; its records can be read after the next [`Self::flush`].
+    ///
+    /// # Errors
+    /// Where there is no room and none can be had.
+    pub fn append(&mut self, frame: &mut Frame) -> io::Result<Location> {
+        self.append_sealed(frame, Frame::seal)
+    }
+
+    /// As [`Self::append`], but each record counts for itself.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn append_singly(&mut self, frame: &mut Frame) -> io::Result<Location> {
+        self.append_sealed(frame, Frame::seal_singly)
+    }
+
+    fn append_sealed(
+        &mut self,
+        frame: &mut Frame,
+        seal: fn(&mut Frame, u64) -> &[u8],
+    ) -> io::Result<Location> {
+        let bytes = frame.len() as u64;
+        self.ready_for(bytes)?;
+        let Some(segment) = &self.segment else {
+            return Err(io::Error::other("no segment is open"));
+        };
+        let location = segment.location(self.end);
+        self.buffer.extend_from_slice(seal(frame, segment.sequence));
+        self.holds.store(true, Release);
+        self.end += bytes;
+        self.store.counters.written_bytes.fetch_add(bytes, Relaxed);
+        if self.buffer.len() > BUFFER_BYTES_MAX {
+            // An error is kept by the store, and met again by the flush at the end of the batch.
+            let _ = self.flush();
+        }
+        Ok(location)
+    }
+
+    /// Whether anything waits to be written.
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// The number of the last flush, for [`Store::synced`].
+    pub fn last_flush(&self) -> u64 {
+        self.flushed
+    }
+
+    /// Gives everything to the kernel.
+    ///
+    /// # Errors
+    /// Those of the file system. What was not written waits for the next call.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let Some(segment) = self.segment.as_ref().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
+        if let Err(error) = segment.write_at(&self.buffer, self.end - self.buffer.len() as u64) {
+            self.store.fail(&error);
+            return Err(error);
+        }
+        segment.publish(self.end);
+        self.buffer.clear();
+        self.holds.store(false, Release);
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        self.flushed = self.store.note_flush();
+        Ok(())
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // Nobody was told that what cannot be written now is safe.
+        let _ = self.flush();
+        if let Some(segment) = self.segment.take() {
+            self.store.seal(&segment);
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! All segments of a directory: which there are, how full, how much of each is alive, what is synced.
+
+use super::files::{Contents, Files, SegmentFile};
+use super::format::{ALIGN, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How many bytes the segments of a large tier have.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
+/// The tier should have at least so many segments.
+const SEGMENTS_MIN: u64 = 16;
+
+const OFFSET_BITS: u32 = 26;
+const INDEX_BITS: u32 = 17;
+/// The longest segment, whose records can all be named.
+const SEGMENT_BYTES_MAX: u64 = (ALIGN as u64) << OFFSET_BITS;
+/// What is read of a record before its length is known.
+const FIRST_READ_BYTES: usize = 2048;
+
+/// Where a record is, in 43 bits: the segment's index, 17, and the offset in units of 16 bytes, 26.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Location(u64);
+
+impl Location {
+    /// The bits, for a slot.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Of the bits that a slot has kept.
+    pub fn from_bits(bits: u64) -> Location {
+        Location(bits)
+    }
+
+    fn new(index: usize, offset: u64) -> Location {
+        Location(((index as u64) << OFFSET_BITS) | (offset / ALIGN as u64))
+    }
+
+    /// So many bytes after it in its segment.
+    pub fn after(self, bytes: usize) -> Location {
+        Location(self.0 + (bytes / ALIGN) as u64)
+    }
+
+    fn index(self) -> usize {
+        (self.0 >> OFFSET_BITS) as usize
+    }
+
+    /// The offset in its segment, in bytes.
+    pub fn offset(self) -> u64 {
+        (self.0 & ((1 << OFFSET_BITS) - 1)) * ALIGN as u64
+    }
+}
+
+/// What a resident entry keeps of its record: location and length, in 63 bits. Never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place(u64);
+
+impl Place {
+    const LEN_MAX: u64 = (1 << 20) - 1;
+
+    /// Of a record of `len` bytes, padding included; lengths of 16 MiB and more count as 16 MiB.
+    pub fn new(location: Location, len: usize) -> Place {
+        Place(((len / ALIGN) as u64).min(Self::LEN_MAX) << (OFFSET_BITS + INDEX_BITS) | location.0)
+    }
+
+    /// The bits, for an entry.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Of the bits that an entry has kept; `None` for 0.
+    pub fn from_bits(bits: u64) -> Option<Place> {
+        (bits != 0).then_some(Place(bits))
+    }
+
+    /// Where the record is.
+    pub fn location(self) -> Location {
+        Location(self.0 & ((1 << (OFFSET_BITS + INDEX_BITS)) - 1))
+    }
+
+    /// How many bytes of its segment are alive by it.
+    pub fn bytes(self) -> u64 {
+        (self.0 >> (OFFSET_BITS + INDEX_BITS)) * ALIGN as u64
+    }
+}
+
+/// One segment.
+pub struct Segment {
+    index: usize,
+    /// Grows with every segment that is made.
+    pub sequence: u64,
+    file: Box<dyn SegmentFile>,
+    /// Its length in bytes.
+    pub capacity: u64,
+    written: AtomicU64,
+    synced: AtomicU64,
+    live: AtomicU64,
+    sealed: AtomicBool,
+}
+
+impl Segment {
+    /// How many bytes are written, from the front.
+    pub fn written(&self) -> u64 {
+        self.written.load(Acquire)
+    }
+
+    /// How many bytes of it belong to records that count.
+    pub fn live_bytes(&self) -> u64 {
+        self.live.load(Relaxed)
+    }
+
+    /// Whether nothing will be added.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Acquire)
+    }
+
+    /// The location of an offset.
+    pub fn location(&self, offset: u64) -> Location {
+        Location::new(self.index, offset)
+    }
+
+    /// What is written, to be read from end to end.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn contents(&self) -> io::Result<Contents> {
+        self.file.contents(self.written())
+    }
+
+    /// Recovery has found where the last record ends.
+    pub fn set_end(&self, end: u64) {
+        self.written.store(end, Release);
+    }
+
+    /// Writes where nobody reads yet; [`Self::publish`] shows it.
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+
+    /// Lets readers see what is written up to `end`.
+    pub(super) fn publish(&self, end: u64) {
+        self.written.store(end, Release);
+    }
+
+    fn add_live(&self, bytes: u64) {
+        self.live.fetch_add(bytes, Relaxed);
+    }
+
+    fn sub_live(&self, bytes: u64) {
+        // Lengths of huge records are cut off: never below nothing.
+        let _ = self.live.fetch_update(Relaxed, Relaxed, |live| Some(live.saturating_sub(bytes)));
+    }
+}
+
+/// What became of a read.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Fetched {
+    /// The record's bytes are in the buffer; nothing vouches for them yet.
+    Bytes,
+    /// The disk has to be waited for.
+    Cold,
+    /// There is no such segment, or nothing at this place.
+    Nothing,
+}
+
+/// When written records are synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncPolicy {
+    /// Before the reply.
+    Always,
+    /// Once a second.
+    EverySecond,
+    /// When the kernel likes.
+    Never,
+}
+
+/// Figures of the tier.
+#[derive(Default, Debug)]
+pub struct Counters {
+    /// Bytes appended, by whomever.
+    pub written_bytes: AtomicU64,
+    /// Of these, bytes that reclaiming moved.
+    pub moved_bytes: AtomicU64,
+    /// Records read that were in the kernel's memory.
+    pub reads_resident: AtomicU64,
+    /// Records read for which the disk was waited for.
+    pub reads_disk: AtomicU64,
+    /// Records that were damaged.
+    pub damaged: AtomicU64,
+    /// Calls of fdatasync.
+    pub syncs: AtomicU64,
+    /// Calls of fdatasync that failed.
+    pub sync_errors: AtomicU64,
+    /// How long the last one took, microseconds.
+    pub last_sync_us: AtomicU64,
+    /// Segments that reclaiming has emptied.
+    pub reclaimed: AtomicU64,
+    /// Keys that went for good because the tier was full.
+    pub evicted: AtomicU64,
+    /// Values that left memory.
+    pub demoted: AtomicU64,
+    /// Values that came back.
+    pub promoted: AtomicU64,
+}
+
+/// All segments.
+pub struct Store {
+    files: Box<dyn Files>,
+    /// By index; the index of a removed one is used again.
+    segments: RwLock<Vec<Option<Arc<Segment>>>>,
+    lanes: Mutex<Vec<Weak<AtomicBool>>>,
+    next_sequence: AtomicU64,
+    size_max: AtomicU64,
+    /// Segments are being emptied: who finds no room should try again.
+    making_room: AtomicBool,
+    failed: AtomicBool,
+    failure: Mutex<String>,
+    /// Counts flushes, so that a sync can say how far it came.
+    ticket: AtomicU64,
+    synced: watch::Sender<u64>,
+    sync_wanted: Mutex<bool>,
+    sync_wake: Condvar,
+    /// Figures.
+    pub counters: Counters,
+}
+
+impl Store {
+    /// Opens what there is. The segments are sealed and count as written to their end; recovery says more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(files: Box<dyn Files>, size_max: u64) -> io::Result<Store> {
+        let mut segments = Vec::new();
+        let mut next_sequence = 1;
+        for sequence in files.list()? {
+            let file = files.open(sequence)?;
+            let capacity = file.size()?.min(SEGMENT_BYTES_MAX);
+            next_sequence = sequence + 1;
+            segments.push(Some(Arc::new(Segment {
+                index: segments.len(),
+                sequence,
+                file,
+                capacity,
+                written: AtomicU64::new(capacity),
+                // Who wrote it may have been killed before it could sync.
+                synced: AtomicU64::new(0),
+                live: AtomicU64::new(0),
+                sealed: AtomicBool::new(true),
+            })));
+        }
+        Ok(Store {
+            files,
+            segments: RwLock::new(segments),
+            lanes: Mutex::default(),
+            next_sequence: AtomicU64::new(next_sequence),
+            size_max: AtomicU64::new(size_max),
+            making_room: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            failure: Mutex::default(),
+            // What is there already is synced once.
+            ticket: AtomicU64::new(1),
+            synced: watch::Sender::new(0),
+            sync_wanted: Mutex::new(false),
+            sync_wake: Condvar::new(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The highest sequence number that a segment has or had.
+    pub fn last_sequence(&self) -> u64 {
+        self.next_sequence.load(Relaxed) - 1
+    }
+
+    /// Enters a lane, whose flag says whether it holds anything.
+    pub(super) fn add_lane(&self, holds: &Arc<AtomicBool>) {
+        let mut lanes = self.lanes.lock();
+        lanes.retain(|lane| lane.strong_count() > 0);
+        lanes.push(Arc::downgrade(holds));
+    }
+
+    /// Waits until each lane has been without anything to write for a moment; answers whether all were in time.
+    pub fn wait_for_lanes(&self, limit: Duration) -> bool {
+        let started = Instant::now();
+        let lanes: Vec<_> = self.lanes.lock().iter().filter_map(Weak::upgrade).collect();
+        for lane in lanes {
+            while lane.load(Acquire) {
+                if started.elapsed() > limit {
+                    return false;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        true
+    }
+
+    /// All segments, in order of their sequence numbers.
+    pub fn segments(&self) -> Vec<Arc<Segment>> {
+        let mut segments: Vec<_> = self.segments.read().iter().flatten().cloned().collect();
+        segments.sort_unstable_by_key(|segment| segment.sequence);
+        segments
+    }
+
+    /// The bytes that all segments take on the disk.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.segments.read().iter().flatten().map(|segment| segment.capacity).sum()
+    }
+
+    /// The bytes of records that count.
+    pub fn live_bytes(&self) -> u64 {
+        self.segments.read().iter().flatten().map(|segment| segment.live_bytes()).sum()
+    }
+
+    /// The bound of [`Self::allocated_bytes`].
+    pub fn size_max(&self) -> u64 {
+        self.size_max.load(Relaxed)
+    }
+
+    /// Sets the bound.
+    pub fn set_size_max(&self, bytes: u64) {
+        self.size_max.store(bytes, Relaxed);
+    }
+
+    /// How large new segments are.
+    pub fn segment_bytes(&self) -> u64 {
+        (self.size_max() / SEGMENTS_MIN).next_power_of_two().clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES)
+    }
+
+    /// Makes a segment with room for a frame of so many bytes. `reserve` bytes of the bound are left for
+    /// others.
+    ///
+    /// # Errors
+    /// Those of the file system; `StorageFull` where the bound is reached.
+    pub(super) fn create(&self, frame_bytes: u64, reserve: u64) -> io::Result<Arc<Segment>> {
+        let capacity = (SEGMENT_HEADER_BYTES as u64 + frame_bytes).max(self.segment_bytes());
+        if capacity > SEGMENT_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "one write is larger than 1 GiB"));
+        }
+        if self.allocated_bytes() + capacity + reserve > self.size_max() {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "l2-size is reached"));
+        }
+        let sequence = self.next_sequence.fetch_add(1, Relaxed);
+        let file = self.files.create(sequence, capacity)?;
+        file.write_at(&segment_header(sequence), 0)?;
+        let mut segments = self.segments.write();
+        let index = segments.iter().position(Option::is_none).unwrap_or(segments.len());
+        if index >> INDEX_BITS != 0 {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "there are too many segments"));
+        }
+        let segment = Arc::new(Segment {
+            index,
+            sequence,
+            file,
+            capacity,
+            written: AtomicU64::new(SEGMENT_HEADER_BYTES as u64),
+            synced: AtomicU64::new(0),
+            live: AtomicU64::new(0),
+            sealed: AtomicBool::new(false),
+        });
+        if index == segments.len() {
+            segments.push(None);
+        }
+        segments[index] = Some(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    /// Nothing more will be added to a segment.
+    pub fn seal(&self, segment: &Segment) {
+        segment.sealed.store(true, Release);
+    }
+
+    /// Removes a segment none of whose records counts.
+    ///
+    /// # Errors
+    /// Those of the file system; the segment is forgotten all the same.
+    pub fn remove(&self, segment: &Segment) -> io::Result<()> {
+        self.segments.write()[segment.index] = None;
+        self.files.remove(segment.sequence)
+    }
+
+    fn segment(&self, location: Location) -> Option<Arc<Segment>> {
+        self.segments.read().get(location.index()).cloned().flatten()
+    }
+
+    /// The segment's sequence number, which its records' sums include.
+    pub fn sequence_of(&self, location: Location) -> Option<u64> {
+        Some(self.segments.read().get(location.index())?.as_ref()?.sequence)
+    }
+
+    /// Whether the record at a place can be read.
+    pub fn is_written(&self, place: Place) -> bool {
+        let segments = self.segments.read();
+        let segment = segments.get(place.location().index()).and_then(Option::as_ref);
+        segment.is_some_and(|segment| segment.written() > place.location().offset())
+    }
+
+    /// Reads the record at a location into `out`; `wait` says whether the disk may be waited for.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn fetch(&self, location: Location, out: &mut Vec<u8>, wait: bool) -> io::Result<Fetched> {
+        let Some(segment) = self.segment(location) else { return Ok(Fetched::Nothing) };
+        let (offset, end) = (location.offset(), segment.written());
+        if offset + RECORD_HEADER_BYTES as u64 > end {
+            return Ok(Fetched::Nothing);
+        }
+        let most = (end - offset) as usize;
+        let (mut wanted, mut have) = (FIRST_READ_BYTES.min(most), 0);
+        loop {
+            out.resize(wanted, 0);
+            let (room, at) = (&mut out[have..], offset + have as u64);
+            have +=
+                if wait { segment.file.read_at(room, at)? } else { segment.file.read_resident(room, at)? };
+            if have >= RECORD_HEADER_BYTES {
+                let len = claimed_len(out);
+                if !(RECORD_HEADER_BYTES..=most).contains(&len) {
+                    return Ok(Fetched::Nothing);
+                }
+                if have >= len {
+                    out.truncate(len);
+                    break;
+                }
+                if have == wanted {
+                    wanted = len;
+                    continue;
+                }
+            }
+            return Ok(if wait { Fetched::Nothing } else { Fetched::Cold });
+        }
+        let counters = &self.counters;
+        if wait { &counters.reads_disk } else { &counters.reads_resident }.fetch_add(1, Relaxed);
+        Ok(Fetched::Bytes)
+    }
+
+    /// A record has come to count.
+    pub fn add_live(&self, place: Place) {
+        if let Some(Some(segment)) = self.segments.read().get(place.location().index()) {
+            segment.add_live(place.bytes());
+        }
+    }
+
+    /// A record no longer counts.
+    pub fn sub_live(&self, place: Place) {
+        if let Some(Some(segment)) = self.segments.read().get(place.location().index()) {
+            segment.sub_live(place.bytes());
+        }
+    }
+
+    /// Notes whether segments are being emptied.
+    pub fn set_making_room(&self, making: bool) {
+        self.making_room.store(making, Relaxed);
+    }
+
+    /// Whether an error only means that there is no room yet.
+    pub fn is_passing(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::StorageFull
+            && error.raw_os_error().is_none()
+            && self.making_room.load(Relaxed)
+    }
+
+    /// Notes that writing failed. Writes are refused until it succeeds again.
+    pub fn fail(&self, error: &io::Error) {
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+        if !self.failed.swap(true, Release) {
+            tracing::error!(error = text, "the log on disk cannot be written: writes are refused");
+        }
+        *self.failure.lock() = text;
+    }
+
+    /// Notes that writing works.
+    pub fn heal(&self) {
+        if self.failed.swap(false, Release) {
+            tracing::warn!("the log on disk can be written again");
+        }
+    }
+
+    /// Whether the last write failed.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Acquire)
+    }
+
+    /// Why the last write failed.
+    pub fn failure(&self) -> String {
+        self.failure.lock().clone()
+    }
+
+    /// A flush has ended: the number that [`Self::synced`] must reach for it to be on the disk.
+    pub(super) fn note_flush(&self) -> u64 {
+        self.ticket.fetch_add(1, Release) + 1
+    }
+
+    /// The number of the last flush.
+    pub fn last_flush(&self) -> u64 {
+        self.ticket.load(Acquire)
+    }
+
+    /// Tells how far syncing has come.
+    pub fn synced(&self) -> watch::Receiver<u64> {
+        self.synced.subscribe()
+    }
+
+    /// Has the syncing thread run now.
+    pub fn want_sync(&self) {
+        *self.sync_wanted.lock() = true;
+        self.sync_wake.notify_one();
+    }
+
+    /// Waits until somebody wants a sync, or `limit` has passed.
+    pub fn wait_for_want(&self, limit: Duration) {
+        let mut wanted = self.sync_wanted.lock();
+        if !*wanted {
+            self.sync_wake.wait_for(&mut wanted, limit);
+        }
+        *wanted = false;
+    }
+
+    /// Has everything that was flushed survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the file system; what was written since the last success may be lost then.
+    pub fn sync(&self) -> io::Result<()> {
+        let ticket = self.last_flush();
+        if *self.synced.borrow() == ticket {
+            return Ok(());
+        }
+        for segment in self.segments() {
+            let written = segment.written();
+            if segment.synced.load(Relaxed) >= written {
+                continue;
+            }
+            let started = Instant::now();
+            if let Err(error) = segment.file.sync() {
+                self.counters.sync_errors.fetch_add(1, Relaxed);
+                self.fail(&error);
+                return Err(error);
+            }
+            self.counters.syncs.fetch_add(1, Relaxed);
+            self.counters.last_sync_us.store(started.elapsed().as_micros() as u64, Relaxed);
+            segment.synced.store(written, Relaxed);
+        }
+        self.synced.send_replace(ticket);
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! Makes room on disk: what still counts of a segment is appended anew, and the segment is removed.
+
+use super::tier::Tier;
+use super::{Key, Keyspace, Scratch};
+use crate::config::NotifyFlags;
+use crate::disk::format::{self, SEGMENT_HEADER_BYTES, padded};
+use crate::disk::scan::scan;
+use crate::disk::store::{Segment, SyncPolicy};
+use crate::disk::{Frame, Kind, Lane, Place, Record};
+use crate::memory::ShardState;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// So much is appended before entries are told where they are now.
+const BATCH_BYTES: usize = 256 * 1024;
+/// How long a lane may take to write what it holds, before a segment is left for the next round.
+const LANES_WAIT: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
+
+/// What may be done to make room on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactRule {
+    /// Keys that may go for good where both tiers are full.
+    pub evict: Evict,
+    /// Bytes a second that may be read; 0 for no bound.
+    pub bytes_per_second: u64,
+}
+
+/// Which keys may go for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Evict {
+    /// None.
+    Nothing,
+    /// Those that expire.
+    Volatile,
+    /// All.
+    All,
+}
+
+/// A record that was copied, and how to find who must know.
+struct Moved {
+    database: usize,
+    hash: crate::memory::KeyHash,
+    old: Place,
+    /// Its place in the frame.
+    start: usize,
+}
+
+impl Keyspace {
+    /// Empties one segment if that is worth it. Answers whether it did.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn compact(
+        &self,
+        scratch: &mut Scratch,
+        lane: &mut Lane,
+        rule: CompactRule,
+        now_ms: i64,
+    ) -> io::Result<bool> {
+        let Some(tier) = self.tier() else { return Ok(false) };
+        let chosen = choose(tier, rule.evict);
+        tier.store().set_making_room(chosen.is_some());
+        let Some((segment, evict)) = chosen else { return Ok(false) };
+        self.remove_segment(tier, scratch, lane, &segment, evict, rule, now_ms)
+    }
+
+    /// As [`Self::compact`], of the oldest segment, whether or not that is worth it.
+    #[cfg(test)]
+    pub(super) fn compact_for_test(
+        &self,
+        scratch: &mut Scratch,
+        lane: &mut Lane,
+        rule: CompactRule,
+        now_ms: i64,
+    ) -> io::Result<bool> {
+        let Some(tier) = self.tier() else { return Ok(false) };
+        let segments = tier.store().segments();
+        let Some(segment) = segments.iter().find(|segment| segment.is_sealed()) else { return Ok(false) };
+        self.remove_segment(tier, scratch, lane, segment, Evict::Nothing, rule, now_ms)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "two call sites; a struct would only name them again")]
+    fn remove_segment(
+        &self,
+        tier: &Arc<Tier>,
+        scratch: &mut Scratch,
+        lane: &mut Lane,
+        segment: &Segment,
+        evict: Evict,
+        rule: CompactRule,
+        now_ms: i64,
+    ) -> io::Result<bool> {
+        let store = tier.store();
+        // Also where nothing seems to count: what is counted only says what is worth looking at.
+        self.empty(tier, scratch, lane, segment, evict, rule, now_ms)?;
+        if tier.sync_policy() != SyncPolicy::Never {
+            store.sync()?;
+        }
+        // A successor of one of its records may still wait in a worker's lane.
+        if !store.wait_for_lanes(LANES_WAIT) {
+            return Ok(false);
+        }
+        store.remove(segment)?;
+        store.counters.reclaimed.fetch_add(1, Relaxed);
+        Ok(true)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only name them again")]
+    fn empty(
+        &self,
+        tier: &Arc<Tier>,
+        scratch: &mut Scratch,
+        lane: &mut Lane,
+        segment: &Segment,
+        evict: Evict,
+        rule: CompactRule,
+        now_ms: i64,
+    ) -> io::Result<()> {
+        let store = tier.store();
+        let bytes = segment.contents()?;
+        let others = store.segments();
+        let oldest =
+            others.iter().map(|other| other.sequence).filter(|other| *other != segment.sequence).min();
+        let mut frame = Frame::default();
+        let mut moved = Vec::new();
+        let mut result = Ok(());
+        let mut read = 0;
+        scan(&bytes, segment.sequence, |record, offset, len| {
+            read += len as u64;
+            if result.is_err() {
+                return;
+            }
+            if frame.is_empty() || frame.len() + len > BATCH_BYTES {
+                // The copies go to a segment that is there before it is decided which records count: a tombstone
+                // that is written meanwhile then outlives them.
+                result = self
+                    .move_batch(tier, lane, &mut frame, &mut moved)
+                    .and_then(|()| lane.ready_for((BATCH_BYTES.max(len) + len) as u64));
+                if result.is_err() {
+                    return;
+                }
+            }
+            let place = Place::new(segment.location(offset), len);
+            let database = tier.database_of(record.space);
+            match (record.kind, database) {
+                (Kind::Spaces, _) if record.version == tier.spaces_version() => push(&mut frame, record),
+                (Kind::Spaces, _) | (_, None) => {}
+                (Kind::Tombstone, Some(database)) => {
+                    // It is needed for as long as a segment may have an older record of the key.
+                    let horizon = record.value.try_into().map_or(u64::MAX, u64::from_le_bytes);
+                    let key = self.key(database, record.key);
+                    if oldest.is_some_and(|oldest| oldest <= horizon) && !self.is_logged(key) {
+                        push(&mut frame, record);
+                    }
+                }
+                (Kind::String | Kind::Collection, Some(database)) => {
+                    let key = self.key(database, record.key);
+                    let may_go = match evict {
+                        Evict::Nothing => false,
+                        Evict::Volatile => record.expires_at_ms.is_some(),
+                        Evict::All => true,
+                    };
+                    match self.counts(key, place, may_go) {
+                        Counts::Yes => {
+                            let start = frame.len();
+                            push(&mut frame, record);
+                            moved.push(Moved { database, hash: key.hash, old: place, start });
+                        }
+                        Counts::Goes => {
+                            self.evict_cold(scratch, key, place, now_ms);
+                            result = scratch.commit();
+                        }
+                        Counts::No => {}
+                    }
+                }
+            }
+            if rule.bytes_per_second > 0
+                && read >= BATCH_BYTES as u64
+                && evict == Evict::Nothing
+                && !is_tight(tier)
+            {
+                std::thread::sleep(Duration::from_secs_f64(read as f64 / rule.bytes_per_second as f64));
+                read = 0;
+            }
+        });
+        result?;
+        self.move_batch(tier, lane, &mut frame, &mut moved)
+    }
+
+    /// Writes copies, and tells whoever still has the old places.
+    fn move_batch(
+        &self,
+        tier: &Tier,
+        lane: &mut Lane,
+        frame: &mut Frame,
+        moved: &mut Vec<Moved>,
+    ) -> io::Result<()> {
+        if frame.is_empty() {
+            return Ok(());
+        }
+        let store = tier.store();
+        let ranges = frame.records().to_vec();
+        let base = lane.append_singly(frame)?;
+        lane.flush()?;
+        store.counters.moved_bytes.fetch_add(frame.len() as u64, Relaxed);
+        let mut moves = moved.drain(..).peekable();
+        for range in ranges {
+            let place = Place::new(base.after(range.start), padded(range.len()));
+            let Some(Moved { database, hash, old, .. }) = moves.next_if(|moved| moved.start == range.start)
+            else {
+                store.add_live(place);
+                continue;
+            };
+            let mut state = self.database(database).shard_of(hash).lock();
+            if repoint(&mut state, hash.position(), old, place) {
+                store.add_live(place);
+                store.sub_live(old);
+            }
+        }
+        drop(moves);
+        frame.clear();
+        Ok(())
+    }
+
+    /// Whether a key has a record of its own in force, as far as memory knows.
+    fn is_logged(&self, key: Key<'_>) -> bool {
+        let state = self.database(key.database).shard_of(key.hash).lock();
+        state.table.get(key.hash.position(), key.name).is_some_and(|entry| entry.place() != 0)
+    }
+
+    /// Whether the record at a place is that of its key.
+    fn counts(&self, key: Key<'_>, place: Place, may_go: bool) -> Counts {
+        let state = self.database(key.database).shard_of(key.hash).lock();
+        let position = key.hash.position();
+        if state.table.cold_at(position).any(|(_, bits)| bits == place.location().bits()) {
+            return if may_go { Counts::Goes } else { Counts::Yes };
+        }
+        let entry = state.table.get(position, key.name);
+        let has = entry.and_then(|entry| Place::from_bits(entry.place()));
+        if has.is_some_and(|has| has.location() == place.location()) { Counts::Yes } else { Counts::No }
+    }
+
+    /// Removes a cold key for good: both tiers are full.
+    fn evict_cold(&self, scratch: &mut Scratch, key: Key<'_>, place: Place, now_ms: i64) {
+        let mut access = self.prepare(scratch, &[key], now_ms, false);
+        let there = access.get(key, super::Lookup::Silent).is_some_and(|entry| {
+            Place::from_bits(entry.place()).is_some_and(|has| has.location() == place.location())
+        });
+        if there {
+            access.delete(key, NotifyFlags::EVICTED, "evicted");
+        }
+        access.settle();
+        scratch.counts.evicted += u64::from(there);
+    }
+}
+
+enum Counts {
+    Yes,
+    No,
+    /// Yes, and it may be evicted.
+    Goes,
+}
+
+fn push(frame: &mut Frame, record: &Record<'_>) {
+    let flags = record.flags & !format::flag::CONTINUES;
+    frame.push(&Record { flags, ..*record }, |out| out.extend_from_slice(record.value));
+}
+
+/// Gives whoever has the old place the new one. Answers whether anybody had.
+fn repoint(state: &mut ShardState, position: u32, old: Place, new: Place) -> bool {
+    let cold = state.table.cold_at(position).find(|(_, bits)| *bits == old.location().bits());
+    if let Some((index, _)) = cold {
+        state.table.move_cold(index, new.location().bits());
+        return true;
+    }
+    match state.table.index_of_place(position, old.bits()) {
+        Some(index) => {
+            state.table.at_mut(index).set_place(new.bits());
+            true
+        }
+        None => false,
+    }
+}
+
+/// Whether the bound is near.
+fn is_tight(tier: &Tier) -> bool {
+    let store = tier.store();
+    store.allocated_bytes() + 4 * store.segment_bytes() > store.size_max()
+}
+
+/// The segment that is emptied best, if any is worth it, and what may be evicted from it.
+fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
+    let store = tier.store();
+    let sealed: Vec<_> = store.segments().into_iter().filter(|segment| segment.is_sealed()).collect();
+    // What the end of a segment has no room for is lost to every segment: only what is written can be garbage. One
+    // that was hardly begun before a restart is all room, too.
+    let share = |segment: &Segment| {
+        let live = segment.live_bytes() as f64;
+        let written = segment.written().saturating_sub(SEGMENT_HEADER_BYTES as u64).max(1) as f64;
+        (live / written).min(2.0 * live / segment.capacity.max(1) as f64)
+    };
+    let emptiest = sealed.iter().min_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let share = share(emptiest);
+    let (allocated, live) = (store.allocated_bytes(), store.live_bytes());
+    let dead = allocated.saturating_sub(live);
+    let worth = if is_tight(tier) {
+        // Where keys may go, that is cheaper than moving many for little room.
+        share < if evict == Evict::Nothing { 0.9 } else { 0.75 }
+    } else {
+        // Garbage is cheap while there is room: the longer it waits, the more of it there is. What bounds it is the
+        // time that a start takes to read it.
+        share == 0.0 || (share < 0.5 && dead > live.max(store.size_max() / 4))
+    };
+    if worth {
+        return Some((Arc::clone(emptiest), Evict::Nothing));
+    }
+    let full = allocated + 3 * store.segment_bytes() > store.size_max();
+    if full && evict != Evict::Nothing {
+        return sealed.first().map(|oldest| (Arc::clone(oldest), evict));
+    }
+    None
+}

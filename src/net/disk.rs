@@ -1,0 +1,134 @@
+//! The threads of the second tier: one finds the keys at the start, one syncs.
+
+use crate::clock;
+use crate::command::Services;
+use crate::config::{Policy, Settings};
+use crate::disk::Lane;
+use crate::disk::files::Directory;
+use crate::disk::store::{Store, SyncPolicy};
+use crate::keyspace::{CompactRule, Evict, Scratch};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often segments are looked at while none is worth emptying.
+const COMPACT_EVERY: Duration = Duration::from_millis(50);
+/// How often what was logged is synced with `everysec`.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Opens the directory of the settings.
+///
+/// # Errors
+/// What stands against it, in words for the user.
+pub fn open(settings: &Settings) -> Result<Arc<Store>, String> {
+    let path = Path::new(&settings.l2_dir);
+    let directory = Directory::lock(path)?;
+    let store = Store::open(Box::new(directory), settings.l2_size);
+    Ok(Arc::new(store.map_err(|error| format!("{}: {error}", path.display()))?))
+}
+
+/// Starts the threads; `has_log` where there are keys to find.
+///
+/// # Errors
+/// When no thread can be had.
+pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHandle<()>>> {
+    let Some(tier) = services.keyspace.tier() else { return Ok(Vec::new()) };
+    let mut threads = Vec::new();
+    if has_log {
+        let shared = Arc::clone(services);
+        threads.push(Builder::new().name("recovery".into()).spawn(move || recover(&shared))?);
+    }
+    let (shared, tier) = (Arc::clone(services), Arc::clone(tier));
+    let sync = move || {
+        while !*shared.shutdown.borrow() {
+            tier.store().wait_for_want(SYNC_EVERY);
+            if tier.sync_policy() != SyncPolicy::Never {
+                // The store keeps the error, and writes are refused until it is gone.
+                let _ = tier.store().sync();
+            }
+        }
+    };
+    let shared = Arc::clone(services);
+    threads.push(Builder::new().name("log-reclaim".into()).spawn(move || compact(&shared))?);
+    threads.push(Builder::new().name("log-sync".into()).spawn(sync)?);
+    Ok(threads)
+}
+
+/// Makes room on disk for as long as the server runs.
+fn compact(services: &Services) {
+    let Some(tier) = services.keyspace.tier() else { return };
+    let mut lane = Lane::for_reclaiming(Arc::clone(tier.store()));
+    let mut scratch = Scratch::for_reclaiming(tier.store());
+    while !*services.shutdown.borrow() {
+        let settings = services.config.settings();
+        if !services.loading.load(Relaxed)
+            && tier.behind.swap(false, Relaxed)
+            && let Err(error) = services.keyspace.write_all_out(&mut scratch)
+        {
+            tracing::warn!(%error, "what was there before appendonly is not all logged yet");
+            tier.behind.store(true, Relaxed);
+        }
+        let rule = CompactRule {
+            evict: match settings.maxmemory_policy {
+                Policy::NoEviction => Evict::Nothing,
+                Policy::AllkeysLru | Policy::AllkeysLfu | Policy::AllkeysRandom => Evict::All,
+                _ => Evict::Volatile,
+            },
+            bytes_per_second: settings.l2_reclaim_mb_per_second << 20,
+        };
+        let done = !services.loading.load(Relaxed)
+            && services.keyspace.compact(&mut scratch, &mut lane, rule, clock::now_ms()).unwrap_or_else(
+                |error| {
+                    tracing::warn!(%error, "a segment could not be reclaimed");
+                    false
+                },
+            );
+        let counts = std::mem::take(&mut scratch.counts);
+        tier.store().counters.evicted.fetch_add(counts.evicted, Relaxed);
+        if !done {
+            std::thread::sleep(COMPACT_EVERY);
+        }
+    }
+}
+
+fn recover(services: &Services) {
+    let started = Instant::now();
+    match services.keyspace.recover(clock::now_ms(), &services.progress) {
+        Ok(found) => {
+            tracing::info!(
+                keys = found.keys,
+                records = found.records,
+                segments = found.segments,
+                damaged = found.damaged,
+                seconds = started.elapsed().as_secs_f64(),
+                "all keys of the log on disk are known"
+            );
+            services.loading.store(false, Relaxed);
+        }
+        Err(error) => {
+            tracing::error!(error, "the log on disk cannot be read: stopping");
+            services.shutdown.send_replace(true);
+        }
+    }
+}
+
+/// Ends the threads; the workers have ended.
+pub fn stop(services: &Services, threads: Vec<JoinHandle<()>>) {
+    let Some(tier) = services.keyspace.tier() else { return };
+    tier.store().want_sync();
+    for thread in threads {
+        // A panic there was logged when it happened.
+        let _ = thread.join();
+    }
+    if !services.loading.load(Relaxed)
+        && let Err(error) = services.keyspace.write_all_out(&mut Scratch::for_reclaiming(tier.store()))
+    {
+        tracing::error!(%error, "not everything in memory could be written to disk");
+    }
+    if let Err(error) = tier.store().sync() {
+        tracing::error!(%error, "the last writes could not be synced");
+    }
+}

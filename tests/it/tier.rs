@@ -1,0 +1,624 @@
+//! The second tier: what was acknowledged survives, what left memory is still there.
+
+use crate::support::server::{free_port, run_to_exit};
+use crate::support::{Client, Random, Server, Value, encode, eventually, random, strata_only};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const LOGGED: [&str; 4] = ["--appendonly", "yes", "--l2-size", "256mb"];
+
+/// Commands that make a key of every type and encoding.
+const ONE_OF_EACH: [&str; 16] = [
+    "SET int 12345",
+    "SET text hello EX 1000",
+    "APPEND edited 12",
+    "SETRANGE long 20000 x",
+    "HSET hash f v g w",
+    "HSET wide a 1 b 2 c 3 d 4 e 5",
+    "RPUSH list a b c",
+    "SADD ints 1 2 3",
+    "SADD words a b c",
+    "ZADD zset 1 a 2 b",
+    "XADD stream 1-1 f v",
+    "XGROUP CREATE stream g 0",
+    "XREADGROUP GROUP g c STREAMS stream >",
+    "PFADD hll a b c",
+    "GEOADD geo 13.361389 38.115556 Palermo",
+    "HPEXPIRE hash 1000000 FIELDS 1 f",
+];
+
+/// Everything that a server holds, in an order of its own.
+fn contents(client: &mut Client) -> Vec<(String, String, Value)> {
+    let mut keys: Vec<String> = client.run("KEYS *").items().iter().map(Value::text).collect();
+    keys.sort();
+    let mut all = Vec::new();
+    for key in keys {
+        let read = match client.run(&format!("TYPE {key}")).text().as_str() {
+            "string" => "GET",
+            "hash" => "HGETALL",
+            "list" => "LRANGE",
+            "set" => "SORT",
+            "zset" => "ZRANGE",
+            _ => "XINFO STREAM",
+        };
+        let rest = match read {
+            "LRANGE" | "ZRANGE" => " 0 -1",
+            "SORT" => " ALPHA",
+            "XINFO STREAM" => " FULL",
+            _ => "",
+        };
+        let encoding = client.run(&format!("OBJECT ENCODING {key}")).text();
+        let mut value = client.run(&format!("{read} {key}{rest}"));
+        if read == "HGETALL" {
+            let mut items = value.items();
+            items.sort_by_key(Value::text);
+            value = Value::Array(items);
+        }
+        all.push((key, encoding, value));
+    }
+    all
+}
+
+#[test]
+fn every_type_survives_a_crash_and_a_stop() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    for command in ONE_OF_EACH {
+        assert!(!client.run(command).is_error(), "{command}");
+    }
+    client.run("SELECT 3");
+    client.run("SET other 3");
+    client.run("SELECT 0");
+    let before = contents(&mut client);
+    assert_eq!(before.len(), 13);
+    server.crash_and_restart(&LOGGED);
+    let mut client = server.client();
+    assert_eq!(contents(&mut client), before);
+    assert!(client.run("TTL text").integer() > 900);
+    assert!(client.run("HPTTL hash FIELDS 1 f").items()[0].integer() > 900_000);
+    server.signal("TERM");
+    assert!(server.wait().success());
+    server.restart(&LOGGED);
+    let mut client = server.client();
+    assert_eq!(contents(&mut client), before);
+    client.run("SELECT 3");
+    client.expect("GET other", "$1 3");
+}
+
+#[test]
+fn what_is_gone_stays_gone() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    for command in [
+        "SET deleted v",
+        "SET expired v",
+        "SET renamed v",
+        "SET overwritten old",
+        "SET moved v",
+        "RPUSH emptied a",
+        "SET taken v",
+        "SELECT 1",
+        "SET flushed v",
+        "SELECT 2",
+        "SET swapped v",
+        "SELECT 0",
+    ] {
+        client.run(command);
+    }
+    for command in [
+        "DEL deleted",
+        "PEXPIRE expired 1",
+        "RENAME renamed new",
+        "SET overwritten new",
+        "MOVE moved 5",
+        "LPOP emptied",
+        "GETDEL taken",
+        "SELECT 1",
+        "FLUSHDB",
+        "SET after v",
+        "SWAPDB 2 4",
+        "SELECT 0",
+    ] {
+        client.run(command);
+    }
+    eventually("the key has expired", || (client.run("EXISTS expired").integer() == 0).then_some(()));
+    for _ in 0..2 {
+        server.crash_and_restart(&LOGGED);
+        client = server.client();
+        let mut keys: Vec<String> = client.run("KEYS *").items().iter().map(Value::text).collect();
+        keys.sort();
+        assert_eq!(keys, ["new", "overwritten"]);
+        client.expect("GET overwritten", "$3 new");
+        client.run("SELECT 1");
+        client.expect("KEYS *", "*1 $5 after");
+        client.run("SELECT 4");
+        client.expect("KEYS *", "*1 $7 swapped");
+        client.run("SELECT 5");
+        client.expect("KEYS *", "*1 $5 moved");
+    }
+    client.run("FLUSHALL");
+    server.crash_and_restart(&LOGGED);
+    client = server.client();
+    client.expect("DBSIZE", ":0");
+    client.expect("INFO keyspace", "$12 # Keyspace ");
+}
+
+#[test]
+fn a_directory_belongs_to_one_server() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&LOGGED);
+    let directory = server.directory.join("l2").display().to_string();
+    let port = free_port().to_string();
+    let (status, output) = run_to_exit(&["--port", &port, "--l2-size", "1gb", "--l2-dir", &directory], &[]);
+    assert!(!status.success());
+    assert!(output.contains("another server is using this directory"), "{output}");
+    let (status, output) = run_to_exit(&["--port", &port, "--appendonly", "yes", "--l2-size", "0"], &[]);
+    assert!(!status.success());
+    assert!(output.contains("appendonly needs a second tier"), "{output}");
+}
+
+#[test]
+fn values_that_left_memory_are_read_changed_and_expire() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.run("CONFIG SET notify-keyspace-events Ex");
+    let mut listener = server.client();
+    listener.expect("SUBSCRIBE __keyevent@0__:expired", "*3 $9 subscribe $22 __keyevent@0__:expired :1");
+    for command in ONE_OF_EACH {
+        client.run(command);
+    }
+    client.run("DEL hash");
+    let before = contents(&mut client);
+    client.run("DEBUG DEMOTE");
+    assert_eq!(client.info("l2_cold_keys"), before.len().to_string());
+    client.expect("OBJECT TIER int", "$4 disk");
+    client.expect("DBSIZE", &format!(":{}", before.len()));
+    assert_eq!(contents(&mut client), before);
+    client.run("DEBUG DEMOTE");
+    client.expect("INCR int", ":12346");
+    client.expect("OBJECT TIER int", "$6 memory");
+    client.expect("RPUSH list d", ":4");
+    client.expect("EXISTS absent", ":0");
+    client.expect("MGET int text absent", "*3 $5 12346 $5 hello _".replace('_', "$-1").as_str());
+    client.run("SET soon v PX 100");
+    client.run("DEBUG DEMOTE");
+    let message = listener.read().value;
+    assert_eq!(message.items()[2].text(), "soon");
+}
+
+/// Over `maxmemory` values leave for the disk and nothing is lost; memory stays within its bound.
+#[test]
+fn more_than_memory_holds_stays() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const KEYS: usize = 40_000;
+    for log in ["yes", "no"] {
+        let server = Server::start(&["--appendonly", log, "--l2-size", "512mb", "--maxmemory", "8mb"]);
+        let mut client = server.client();
+        let value = |number: usize| format!("{number}-{}", "x".repeat(1000));
+        for start in (0..KEYS).step_by(500) {
+            let batch = start..start + 500;
+            let pipeline: Vec<u8> = batch
+                .clone()
+                .flat_map(|number| encode(&["SET".to_owned(), format!("key:{number}"), value(number)]))
+                .collect();
+            client.send_raw(&pipeline);
+            batch.for_each(|number| assert_eq!(client.read().value.text(), "OK", "{number}"));
+        }
+        client.expect("DBSIZE", &format!(":{KEYS}"));
+        let cold: usize = client.info("l2_cold_keys").parse().expect("a number");
+        assert!(cold > KEYS / 2, "{cold} keys are on disk");
+        assert!(client.counted_bytes() < 12 << 20, "{} bytes", client.counted_bytes());
+        let mut random = Random::new(random::seed("more than memory"));
+        for _ in 0..5_000 {
+            let number = random.below(KEYS);
+            assert_eq!(client.run(&format!("GET key:{number}")).text(), value(number));
+        }
+        assert_eq!(client.info("evicted_keys"), "0");
+    }
+}
+
+/// A snapshot has the values that are on disk, too, and a server whose log is empty begins with it, once.
+#[test]
+fn snapshots_have_what_left_memory_and_are_taken_in_once() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    for command in ONE_OF_EACH {
+        client.run(command);
+    }
+    let before = contents(&mut client);
+    client.run("DEBUG DEMOTE");
+    client.expect("SAVE", "+OK");
+    client.run("FLUSHALL");
+    client.run("SET after v");
+    // The log is newer than the snapshot.
+    server.crash_and_restart(&LOGGED);
+    let mut client = server.client();
+    client.expect("KEYS *", "*1 $5 after");
+    // The file does not say of a string whether it was edited, which its encoding shows.
+    let values = |contents: Vec<(String, String, Value)>| -> Vec<(String, Value)> {
+        contents.into_iter().map(|(key, _, value)| (key, value)).collect()
+    };
+    let elsewhere = ["--appendonly", "yes", "--l2-size", "256mb", "--l2-dir", "other"];
+    server.crash_and_restart(&elsewhere);
+    let mut client = server.client();
+    assert_eq!(values(contents(&mut client)), values(before.clone()));
+    client.run("DEL int");
+    server.crash_and_restart(&elsewhere);
+    let mut client = server.client();
+    assert_eq!(contents(&mut client).len(), before.len() - 1);
+    client.expect("EXISTS int", ":0");
+}
+
+/// What was there before logging began is logged too.
+#[test]
+fn logging_can_begin_at_any_time() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments = ["--appendonly", "no", "--l2-size", "256mb"];
+    let mut server = Server::start(&arguments);
+    let mut client = server.client();
+    client.run("SET early v");
+    client.expect("CONFIG SET appendonly yes", "+OK");
+    client.run("SET late v");
+    eventually("all is logged", || {
+        (client.info("l2_live_bytes").parse::<u64>().expect("a number") >= 2 * 48).then_some(())
+    });
+    server.crash_and_restart(&arguments);
+    let mut client = server.client();
+    client.expect("EXISTS early late", ":2");
+    // Without the log: what left memory is there after a crash, and nothing that was overwritten or deleted since.
+    client.expect("CONFIG GET appendonly", "*2 $10 appendonly $2 no");
+    client.run("SET early new");
+    client.run("DEL late");
+    server.crash_and_restart(&arguments);
+    let mut client = server.client();
+    client.expect("MGET early late", "*2 $-1 $-1");
+    client.run("SET kept v");
+    server.signal("TERM");
+    assert!(server.wait().success());
+    server.restart(&arguments);
+    server.client().expect("GET kept", "$1 v");
+}
+
+/// With `always`, replies wait for the disk, and those of many clients share a sync.
+#[test]
+fn always_syncs_before_it_answers_and_shares_syncs() {
+    if strata_only("Redis counts no syncs") {
+        return;
+    }
+    let server = Server::start(&["--appendonly", "yes", "--l2-size", "256mb", "--appendfsync", "always"]);
+    let mut clients: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    const ROUNDS: usize = 20;
+    for round in 0..ROUNDS {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(&format!("SET key:{number} {round}"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.read().value.text(), "OK");
+        }
+    }
+    let syncs: usize = clients[0].info("l2_syncs").parse().expect("a number");
+    assert!((1..ROUNDS * clients.len() / 2).contains(&syncs), "{syncs} syncs");
+    clients[0].expect("WAITAOF 1 0 0", "*2 :1 :0");
+}
+
+#[test]
+fn waitaof_tells_when_it_is_on_the_disk() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    for (request, reply) in [
+        ("WAIT 0 100", ":0"),
+        ("WAIT 1 20", ":0"),
+        ("WAIT x 0", "-ERR value is not an integer or out of range"),
+        ("WAIT 1 -1", "-ERR timeout is negative"),
+    ] {
+        client.expect(request, reply);
+    }
+    if strata_only("WAITAOF came with Redis 7.2") {
+        return;
+    }
+    for (request, reply) in [
+        ("WAITAOF 2 0 0", "-ERR value is out of range, must be between 0 and 1"),
+        ("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive"),
+        ("WAITAOF 1 0 0", "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."),
+        ("WAITAOF 0 0 0", "*2 :0 :0"),
+        ("WAITAOF 0 1 20", "*2 :0 :0"),
+    ] {
+        client.expect(request, reply);
+    }
+    let server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.run("SET k v");
+    client.expect("WAITAOF 1 0 0", "*2 :1 :0");
+    client.expect("WAITAOF 1 1 20", "*2 :1 :0");
+}
+
+/// Where the tier is full and nothing may go, writes are refused and reads go on; with more room all is well again.
+#[test]
+fn a_full_tier_refuses_writes_and_heals() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&["--appendonly", "yes", "--l2-size", "16mb"]);
+    let mut client = server.client();
+    let value = "v".repeat(10_000);
+    let mut written = 0;
+    let refused = loop {
+        let reply = client.run(&format!("SET key:{written} {value}"));
+        if reply.is_error() {
+            break reply.text_if_error();
+        }
+        written += 1;
+        assert!(written < 2_000, "more was taken than there is room for");
+    };
+    assert_eq!(refused, "MISCONF Errors writing to the AOF file: l2-size is reached");
+    assert!(written > 500, "only {written} of 1,600");
+    client.expect("GET key:0", &format!("$10000 {value}"));
+    assert_eq!(client.info("aof_last_write_status"), "err");
+    client.expect("CONFIG SET l2-size 64mb", "+OK");
+    client.expect("SET more v", "+OK");
+    assert_eq!(client.info("aof_last_write_status"), "ok");
+    server.crash_and_restart(&["--appendonly", "yes", "--l2-size", "64mb"]);
+    server.client().expect("DBSIZE", &format!(":{}", written + 1));
+}
+
+/// Both tiers are full, and keys may go: the oldest do, and writes are taken.
+#[test]
+fn a_full_tier_evicts_where_the_policy_allows() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&[
+        "--appendonly",
+        "yes",
+        "--l2-size",
+        "32mb",
+        "--maxmemory",
+        "4mb",
+        "--maxmemory-policy",
+        "allkeys-lru",
+    ]);
+    let mut client = server.client();
+    let value = "v".repeat(10_000);
+    for number in 0..6_000 {
+        let reply = eventually("there is room again", || {
+            let reply = client.run(&format!("SET key:{number} {value}"));
+            (!reply.is_error()).then_some(reply)
+        });
+        assert_eq!(reply.text(), "OK");
+    }
+    client.expect("GET key:5999", &format!("$10000 {value}"));
+    let evicted: usize = client.info("evicted_keys").parse().expect("a number");
+    assert_eq!(evicted as i64 + client.run("DBSIZE").integer(), 6_000);
+    assert!(client.info("l2_allocated_bytes").parse::<u64>().expect("a number") <= 32 << 20);
+}
+
+/// What is overwritten again and again takes no more than its room, and the log is read anew without loss.
+#[test]
+fn what_no_longer_counts_is_removed() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments = ["--appendonly", "yes", "--l2-size", "32mb"];
+    let mut server = Server::start(&arguments);
+    let mut client = server.client();
+    let mut random = Random::new(random::seed("reclaim"));
+    let mut model: HashMap<usize, Option<String>> = HashMap::new();
+    for round in 0..20_000 {
+        let key = random.below(500);
+        let value = (random.below(10) > 0).then(|| format!("{round}-{}", "v".repeat(random.below(20_000))));
+        let request = match &value {
+            Some(value) => format!("SET key:{key} {value}"),
+            None => format!("DEL key:{key}"),
+        };
+        eventually("there is room again", || (!client.run(&request).is_error()).then_some(()));
+        model.insert(key, value);
+    }
+    assert!(client.info("l2_reclaimed_segments").parse::<u64>().expect("a number") > 10);
+    for _ in 0..2 {
+        for (key, value) in &model {
+            let expected =
+                value.as_ref().map_or(Value::Null, |value| Value::Bulk(value.clone().into_bytes()));
+            assert!(client.run(&format!("GET key:{key}")) == expected, "key {key}");
+        }
+        server.crash_and_restart(&arguments);
+        client = server.client();
+    }
+}
+
+/// Damage costs what it touches, is counted, and is never served.
+#[test]
+fn damage_costs_what_it_touches_and_is_never_served() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const KEYS: usize = 2_000;
+    let seed = random::seed("damage");
+    let mut random = Random::new(seed);
+    for kind in ["flip", "zero", "cut"] {
+        let mut server = Server::start(&LOGGED);
+        let mut client = server.client();
+        for number in 0..KEYS {
+            client.run(&format!("SET key:{number} {number}-{}", "v".repeat(100)));
+        }
+        server.signal("KILL");
+        server.wait();
+        let mut segments: Vec<_> = std::fs::read_dir(server.directory.join("l2"))
+            .expect("the tier's directory")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "segment"))
+            .collect();
+        segments.sort();
+        let mut bytes = std::fs::read(&segments[0]).expect("a segment");
+        let used = bytes.iter().rposition(|byte| *byte != 0).expect("records") + 1;
+        match kind {
+            "flip" => (0..20).for_each(|_| bytes[64 + random.below(used - 64)] ^= 1 << random.below(8)),
+            "zero" => {
+                let from = 64 + random.below(used - 5_000);
+                bytes[from..from + 4_096].fill(0);
+            }
+            _ => bytes.truncate(64 + random.below(used - 64)),
+        }
+        std::fs::write(&segments[0], &bytes).expect("a segment to write");
+        server.restart(&LOGGED);
+        let mut client = server.client();
+        let mut there = 0;
+        for number in 0..KEYS {
+            let reply = client.run(&format!("GET key:{number}"));
+            if reply != Value::Null {
+                assert_eq!(reply.text(), format!("{number}-{}", "v".repeat(100)), "seed {seed}");
+                there += 1;
+            }
+        }
+        println!("{kind}: {there} of {KEYS} keys are left");
+        assert!(there < KEYS, "seed {seed}: nothing was damaged");
+        assert!(kind == "cut" || there > KEYS - 200, "seed {seed}: {kind} cost {} keys", KEYS - there);
+        client.expect("SET key:0 new", "+OK");
+    }
+}
+
+/// Clients write without rest, the server is killed at a random moment, and afterwards every client finds what it
+/// was told: its last acknowledged value, or one that it had sent after that.
+#[test]
+fn every_acknowledged_write_survives_kills_at_random_moments() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const CLIENTS: u64 = 4;
+    let rounds = std::env::var("STRATA_TEST_KILLS").map_or(30, |text| text.parse().expect("a number"));
+    let seed = random::seed("kills");
+    let mut random = Random::new(seed);
+    let arguments = ["--appendonly", "yes", "--l2-size", "64mb", "--maxmemory", "3mb", "--workers", "2"];
+    let mut server = Server::start(&arguments);
+    // For each client what each of its keys may be: the values sent since the last that was acknowledged, and that.
+    let mut models: Vec<HashMap<u64, Vec<Option<u64>>>> = (0..CLIENTS).map(|_| HashMap::new()).collect();
+    let mut acknowledged = 0;
+    for round in 0..rounds {
+        let stop = AtomicBool::new(false);
+        let after = std::time::Duration::from_micros(20_000 + random.below(150_000) as u64);
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = models
+                .iter_mut()
+                .enumerate()
+                .map(|(client, model)| {
+                    let (server, stop, seed) = (&server, &stop, random.next());
+                    scope.spawn(move || write_until(server, client as u64, model, seed, stop, round))
+                })
+                .collect();
+            std::thread::sleep(after); // the moment of the kill is the test's subject
+            server.signal("KILL");
+            stop.store(true, Ordering::Relaxed);
+            for writer in writers {
+                acknowledged += writer.join().expect("a writer");
+            }
+        });
+        server.wait();
+        server.restart(&arguments);
+        let mut client = server.client();
+        for (number, model) in models.iter_mut().enumerate() {
+            for (key, may_be) in model.iter_mut() {
+                let one = value_of(&client.run(&format!("GET {number}:a:{key}")));
+                let other = value_of(&client.run(&format!("GET {number}:b:{key}")));
+                let len = client.run(&format!("LLEN {number}:list:{key}")).integer() as u64;
+                assert_eq!(
+                    one, other,
+                    "seed {seed}, round {round}: half of a transaction, key {number}:{key}"
+                );
+                assert!(
+                    may_be.contains(&one),
+                    "seed {seed}, round {round}: key {number}:{key} is {one:?}, not one of {may_be:?}"
+                );
+                assert_eq!(
+                    len,
+                    one.map_or(0, |value| value % 7),
+                    "seed {seed}, round {round}: the list of {number}:{key}"
+                );
+                *may_be = vec![one];
+            }
+        }
+    }
+    println!("{acknowledged} transactions were acknowledged in {rounds} rounds");
+    assert!(acknowledged > 100, "only {acknowledged}");
+}
+
+fn value_of(reply: &Value) -> Option<u64> {
+    if *reply == Value::Null {
+        return None;
+    }
+    reply.text().split('-').next().and_then(|number| number.parse().ok())
+}
+
+/// Sends transactions, each of which sets a pair of keys and a list to one number or removes them, until the server
+/// is gone. Returns how many were acknowledged.
+fn write_until(
+    server: &Server,
+    number: u64,
+    model: &mut HashMap<u64, Vec<Option<u64>>>,
+    seed: u64,
+    stop: &AtomicBool,
+    round: u64,
+) -> u64 {
+    let mut random = Random::new(seed);
+    let mut client = server.client();
+    let mut acknowledged = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let key = random.below(50) as u64;
+        let value = (random.below(5) > 0).then(|| round * 1_000_000 + acknowledged);
+        let mut request = encode(&["MULTI"]);
+        let mut replies = 4;
+        match value {
+            Some(value) => {
+                let text = format!("{value}-{}", "x".repeat(random.below(3000)));
+                for half in ["a", "b"] {
+                    request.extend(encode(&["SET", &format!("{number}:{half}:{key}"), &text]));
+                }
+                request.extend(encode(&["DEL", &format!("{number}:list:{key}")]));
+                replies += 1;
+                for element in 0..value % 7 {
+                    request.extend(encode(&["RPUSH", &format!("{number}:list:{key}"), &element.to_string()]));
+                    replies += 1;
+                }
+            }
+            None => {
+                let names = ["a", "b", "list"].map(|half| format!("{number}:{half}:{key}"));
+                request.extend(encode(&["DEL", &names[0], &names[1]]));
+                request.extend(encode(&["UNLINK", &names[2]]));
+            }
+        }
+        request.extend(encode(&["EXEC"]));
+        let may_be = model.entry(key).or_insert_with(|| vec![None]);
+        may_be.push(value);
+        if !client.send_raw(&request) {
+            break;
+        }
+        let mut last = None;
+        let done = (0..replies).all(|_| {
+            last = client.read_within(crate::support::PATIENCE);
+            last.is_some()
+        });
+        if !done {
+            break;
+        }
+        assert!(last.is_some_and(|last| !last.value.is_error()), "a transaction is refused");
+        *may_be = vec![value];
+        acknowledged += 1;
+    }
+    acknowledged
+}
