@@ -1,9 +1,12 @@
 //! The `strata` binary: arguments, configuration, logging, the server, a signal.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use strata::config::{Config, LogLevel};
+use strata::disk::{self, scan::DamagedRange};
 use strata::net::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -15,6 +18,9 @@ use tracing_subscriber::{Registry, reload};
 const LEVEL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "check") {
+        return check(std::env::args_os().skip(2));
+    }
     let config = match Config::load(std::env::args_os(), std::env::vars_os()) {
         Ok(config) => Arc::new(config),
         Err(error) => return ExitCode::from(error.report() as u8),
@@ -34,6 +40,39 @@ fn main() -> ExitCode {
         }
     };
     runtime.block_on(run(config, level))
+}
+
+/// `strata check DIR [--repair]`: what of a log on disk is sound. Exits with 1 where something is damaged, or was.
+fn check(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let (flags, paths): (Vec<OsString>, Vec<OsString>) = arguments.partition(|word| word == "--repair");
+    let [path] = &paths[..] else {
+        eprintln!("usage: strata check DIR [--repair]");
+        return ExitCode::from(2);
+    };
+    let repair = !flags.is_empty();
+    let (mut segments, mut records, mut damaged) = (0, 0, 0);
+    let outcome = disk::check::check(Path::new(path), repair, |checked| {
+        segments += 1;
+        records += checked.records;
+        if !checked.header {
+            damaged += 1;
+            println!("segment {:016x}: the header is damaged", checked.sequence);
+        }
+        for DamagedRange { offset, len, what } in checked.damage {
+            damaged += 1;
+            println!(
+                "segment {:016x}: offset {offset}: {len} bytes are damaged ({what:?})",
+                checked.sequence
+            );
+        }
+    });
+    if let Err(error) = outcome {
+        eprintln!("strata: {error}");
+        return ExitCode::FAILURE;
+    }
+    let done = if repair && damaged > 0 { ", which are cleared now" } else { "" };
+    println!("{segments} segments, {records} sound records, {damaged} damaged places{done}");
+    if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(config: Arc<Config>, level: Level) -> ExitCode {

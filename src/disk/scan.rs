@@ -3,13 +3,24 @@
 use super::format::{ALIGN, Damage, RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES};
 use super::format::{claimed_len, flag, is_blank, padded, read};
 
+/// Bytes between sound frames that are no zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DamagedRange {
+    /// Where it begins.
+    pub offset: u64,
+    /// Up to the next sound frame, or to where zeros begin.
+    pub len: u64,
+    /// What is wrong at its beginning.
+    pub what: Damage,
+}
+
 /// What was found besides records.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Scanned {
     /// Sound records.
     pub records: u64,
-    /// Where damage begins, and what it is; records of a frame that is not whole are one.
-    pub damage: Vec<(u64, Damage)>,
+    /// What is damaged; records of a frame that is not whole are one.
+    pub damage: Vec<DamagedRange>,
     /// Where the last sound record ends, with its padding.
     pub end: u64,
 }
@@ -24,10 +35,8 @@ pub fn scan(bytes: &[u8], sequence: u64, mut visit: impl FnMut(&Record<'_>, u64,
             // Perhaps the end, perhaps pages that never reached the disk.
             let zeros = bytes[at..].iter().position(|byte| *byte != 0);
             let Some(zeros) = zeros else { break };
+            // 40 bytes are zero at least: this goes on.
             at += zeros / ALIGN * ALIGN;
-            if zeros < ALIGN {
-                at += ALIGN;
-            }
             continue;
         }
         match frame_at(&bytes[at..], sequence) {
@@ -46,10 +55,23 @@ pub fn scan(bytes: &[u8], sequence: u64, mut visit: impl FnMut(&Record<'_>, u64,
             }
             Err(damage) => {
                 if !std::mem::replace(&mut in_damage, true) {
-                    scanned.damage.push((at as u64, damage));
+                    scanned.damage.push(DamagedRange { offset: at as u64, len: 0, what: damage });
                 }
                 at += ALIGN;
+                if let Some(range) = scanned.damage.last_mut() {
+                    range.len = at.min(bytes.len()) as u64 - range.offset;
+                }
             }
+        }
+    }
+    // Too short for a record.
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.iter().any(|byte| *byte != 0) {
+        if !in_damage {
+            scanned.damage.push(DamagedRange { offset: at as u64, len: 0, what: Damage::Length });
+        }
+        if let Some(range) = scanned.damage.last_mut() {
+            range.len = bytes.len() as u64 - range.offset;
         }
     }
     scanned

@@ -5,7 +5,7 @@
 use super::Keyspace;
 use super::tier::{Found, Spaces, Tier};
 use crate::disk::format::{self, Header, SEGMENT_HEADER_BYTES};
-use crate::disk::scan::scan;
+use crate::disk::scan::{DamagedRange, scan};
 use crate::disk::store::Segment;
 use crate::disk::{Kind, Location, Place, Record};
 use crate::memory::{Database, KeyHash, ShardState};
@@ -110,11 +110,12 @@ impl Rebuilt<'_> {
         let scanned = scan(&bytes, segment.sequence, |record, offset, len| {
             self.add(record, Place::new(segment.location(offset), len));
         });
-        for (offset, damage) in &scanned.damage {
+        for DamagedRange { offset, len, what } in &scanned.damage {
             tracing::warn!(
                 segment = segment.sequence,
                 offset,
-                ?damage,
+                len,
+                ?what,
                 "records on disk are damaged and skipped"
             );
         }

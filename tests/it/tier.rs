@@ -474,11 +474,27 @@ fn damage_costs_what_it_touches_and_is_never_served() {
                 let from = 64 + random.below(used - 5_000);
                 bytes[from..from + 4_096].fill(0);
             }
-            _ => bytes.truncate(64 + random.below(used - 64)),
+            // Within a record: at its end there would be no damage.
+            _ => bytes.truncate(64 + random.below(used - 80) / 16 * 16 + 2),
         }
         std::fs::write(&segments[0], &bytes).expect("a segment to write");
+        let directory = server.directory.join("l2").display().to_string();
+        let (status, output) = run_to_exit(&["check", &directory], &[]);
+        assert!(!status.success() && output.contains("bytes are damaged ("), "seed {seed}: {output}");
+        // As it is, or when what is damaged has been cleared.
+        let repaired = random.below(2) == 0;
+        if repaired {
+            let (_, output) = run_to_exit(&["check", &directory, "--repair"], &[]);
+            assert!(output.contains("which are cleared now"), "seed {seed}: {output}");
+            let (status, output) = run_to_exit(&["check", &directory], &[]);
+            assert!(status.success() && output.contains(" 0 damaged places"), "seed {seed}: {output}");
+        }
         server.restart(&LOGGED);
         let mut client = server.client();
+        let found = client.info("l2_damaged_records") != "0";
+        assert_eq!(found, !repaired, "seed {seed}: {kind}");
+        let (status, output) = run_to_exit(&["check", &directory], &[]);
+        assert!(!status.success() && output.contains("another server is using"), "{output}");
         let mut there = 0;
         for number in 0..KEYS {
             let reply = client.run(&format!("GET key:{number}"));
