@@ -10,8 +10,10 @@ use crate::disk::store::Segment;
 use crate::disk::{Kind, Location, Place, Record};
 use crate::memory::{Database, KeyHash, ShardState};
 use crate::rdb;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// How far recovery has come, for others to see.
@@ -38,11 +40,17 @@ pub struct Recovered {
     pub segments: usize,
 }
 
-/// What is built, by space.
+/// What is built, by space, by all threads together.
+type Databases = RwLock<HashMap<u32, Arc<Database>>>;
+
+/// What one thread finds.
 struct Rebuilt<'k> {
     keyspace: &'k Keyspace,
     tier: &'k Tier,
-    databases: HashMap<u32, Database>,
+    databases: &'k Databases,
+    /// The database that was last used.
+    last: Option<(u32, Arc<Database>)>,
+    found: Recovered,
     spaces: Spaces,
     /// Slots that stand for keys that are gone, to be removed at the end.
     tombstones: Vec<(u32, KeyHash, u64)>,
@@ -60,36 +68,93 @@ impl Keyspace {
         let Some(tier) = self.tier() else { return Ok(Recovered::default()) };
         let segments = tier.store().segments();
         progress.total_bytes.store(segments.iter().map(|segment| segment.capacity).sum(), Relaxed);
-        let count = self.database_count() as u32;
-        let mut rebuilt = Rebuilt {
-            keyspace: self,
+        let databases = Databases::default();
+        let (next, told) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
+        let read = || {
+            let mut rebuilt = Rebuilt::new(self, tier, &databases, now_ms);
+            while let Some(segment) = segments.get(next.fetch_add(1, Relaxed)) {
+                let before = rebuilt.found.records;
+                rebuilt.add_segment(segment)?;
+                progress.done_bytes.fetch_add(segment.capacity, Relaxed);
+                progress.records.fetch_add(rebuilt.found.records - before, Relaxed);
+                progress.tell(&told);
+            }
+            Ok::<_, String>(rebuilt)
+        };
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut rebuilt = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(read)).collect();
+            let mut rebuilt = read()?;
+            for other in others {
+                // A panic there was logged when it happened.
+                rebuilt.merge(other.join().map_err(|_| "reading it failed".to_owned())??);
+            }
+            Ok::<_, String>(rebuilt)
+        })?;
+        rebuilt.found.segments = segments.len();
+        Ok(rebuilt.finish())
+    }
+}
+
+impl Progress {
+    /// Says how far it is, once a second.
+    fn tell(&self, told: &Mutex<Instant>) {
+        let mut told = told.lock();
+        if told.elapsed().as_secs() >= 1 {
+            *told = Instant::now();
+            let [done, total, records] =
+                [&self.done_bytes, &self.total_bytes, &self.records].map(|counter| counter.load(Relaxed));
+            tracing::info!(done, total, records, "reading the log on disk");
+        }
+    }
+}
+
+impl<'k> Rebuilt<'k> {
+    fn new(keyspace: &'k Keyspace, tier: &'k Tier, databases: &'k Databases, now_ms: i64) -> Rebuilt<'k> {
+        let count = keyspace.database_count() as u32;
+        Rebuilt {
+            keyspace,
             tier,
-            databases: HashMap::new(),
+            databases,
+            last: None,
+            found: Recovered::default(),
             spaces: Spaces { of: (0..count).collect(), next: count, version: 0 },
             tombstones: Vec::new(),
             version: 0,
             now_ms,
             buffer: Vec::new(),
-        };
-        let mut found = Recovered { segments: segments.len(), ..Recovered::default() };
-        let mut told = Instant::now();
-        for segment in segments {
-            found = rebuilt.add_segment(&segment, found)?;
-            progress.done_bytes.fetch_add(segment.capacity, Relaxed);
-            progress.records.store(found.records, Relaxed);
-            if told.elapsed().as_secs() >= 1 {
-                told = Instant::now();
-                let (done, total) = (progress.done_bytes.load(Relaxed), progress.total_bytes.load(Relaxed));
-                tracing::info!(done, total, records = found.records, "reading the log on disk");
+        }
+    }
+
+    /// Adds what another thread has found.
+    fn merge(&mut self, other: Rebuilt<'_>) {
+        self.found.records += other.found.records;
+        self.found.damaged += other.found.damaged;
+        self.version = self.version.max(other.version);
+        self.tombstones.extend(other.tombstones);
+        let next = self.spaces.next.max(other.spaces.next);
+        if other.spaces.version > self.spaces.version {
+            self.spaces = other.spaces;
+        }
+        self.spaces.next = next;
+    }
+
+    /// The database of a space.
+    fn database(&mut self, space: u32) -> Arc<Database> {
+        match &self.last {
+            Some((last, database)) if *last == space => Arc::clone(database),
+            _ => {
+                let mut databases = self.databases.write();
+                let make = || Arc::new(Database::new(self.keyspace.shards));
+                let database = Arc::clone(databases.entry(space).or_insert_with(make));
+                self.last = Some((space, Arc::clone(&database)));
+                database
             }
         }
-        found.keys = rebuilt.finish();
-        Ok(found)
     }
-}
 
-impl Rebuilt<'_> {
-    fn add_segment(&mut self, segment: &Segment, mut found: Recovered) -> Result<Recovered, String> {
+    fn add_segment(&mut self, segment: &Segment) -> Result<(), String> {
+        let found = &mut self.found;
         let fail = |what: &dyn std::fmt::Display| format!("segment {:016x}: {what}", segment.sequence);
         let bytes = segment.contents().map_err(|error| fail(&error))?;
         match format::read_header(&bytes) {
@@ -120,10 +185,10 @@ impl Rebuilt<'_> {
             );
         }
         self.tier.store().counters.damaged.fetch_add(scanned.damage.len() as u64, Relaxed);
-        found.damaged += scanned.damage.len() as u64;
-        found.records += scanned.records;
+        self.found.damaged += scanned.damage.len() as u64;
+        self.found.records += scanned.records;
         segment.set_end(scanned.end.max(SEGMENT_HEADER_BYTES as u64));
-        Ok(found)
+        Ok(())
     }
 
     fn add(&mut self, record: &Record<'_>, place: Place) {
@@ -141,8 +206,7 @@ impl Rebuilt<'_> {
             return;
         }
         self.spaces.next = self.spaces.next.max(record.space.saturating_add(1));
-        let shards = self.keyspace.shards;
-        let database = self.databases.entry(record.space).or_insert_with(|| Database::new(shards));
+        let database = self.database(record.space);
         let hash = self.keyspace.hash(record.key);
         let position = hash.position();
         let mut state = database.shard_of(hash).lock();
@@ -184,10 +248,11 @@ impl Rebuilt<'_> {
         }
     }
 
-    /// Gives the keyspace what was built. Returns the number of keys.
-    fn finish(mut self) -> usize {
+    /// Gives the keyspace what was built.
+    fn finish(mut self) -> Recovered {
+        let mut databases = std::mem::take(&mut *self.databases.write());
         for (space, hash, bits) in std::mem::take(&mut self.tombstones) {
-            let Some(database) = self.databases.get(&space) else { continue };
+            let Some(database) = databases.get(&space) else { continue };
             let mut state = database.shard_of(hash).lock();
             let index = state.table.cold_at(hash.position()).find(|(_, at)| *at == bits);
             if let Some((index, _)) = index {
@@ -201,14 +266,13 @@ impl Rebuilt<'_> {
             spaces.of.push(spaces.next);
             spaces.next += 1;
         }
-        let mut keys = 0;
         for (number, space) in spaces.of.iter().enumerate() {
-            let Some(database) = self.databases.remove(space) else { continue };
+            let Some(database) = databases.remove(space) else { continue };
             if number >= count {
                 tracing::warn!(database = number, "the log has a database that `databases` leaves out");
                 continue;
             }
-            keys += database.len();
+            self.found.keys += database.len();
             // Nothing has been put into it yet; at most somebody has looked.
             for (from, to) in database.shards().iter().zip(self.keyspace.database(number).shards()) {
                 let (mut from, mut to) = (from.lock(), to.lock());
@@ -216,12 +280,12 @@ impl Rebuilt<'_> {
                 to.version = self.version;
             }
         }
-        for (_, dead) in self.databases {
+        for dead in databases.into_values() {
             dead.shards()
                 .iter()
                 .for_each(|shard| super::reclaim::forget_places(&shard.lock(), self.tier.store()));
         }
         self.tier.set_spaces(spaces);
-        keys
+        self.found
     }
 }

@@ -325,7 +325,7 @@ fn names(pair: u64) -> [String; 2] {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_deleted_is_back() {
-    let seeds = std::env::var("STRATA_TEST_SIMULATIONS").map_or(2000, |text| text.parse().expect("a number"));
+    let seeds = std::env::var("STRATA_TEST_SIMULATIONS").map_or(1000, |text| text.parse().expect("a number"));
     let first: u64 = std::env::var("STRATA_TEST_SEED").map_or(1, |text| text.parse().expect("a number"));
     println!("simulations: STRATA_TEST_SEED={first}");
     std::thread::scope(|scope| {

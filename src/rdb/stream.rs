@@ -92,7 +92,8 @@ pub fn read(reader: &mut Reader<'_>, kind: u8) -> Result<Stream, Malformed> {
         let entries_read = if kind == STREAM_LISTPACKS {
             stream.log.entries_up_to(last_id)
         } else {
-            Some(reader.length()? as i64).filter(|read| *read >= 0)
+            // Other negative numbers come of counting past the largest one.
+            Some(reader.length()? as i64).filter(|read| *read != -1)
         };
         let group = read_group(reader, kind, Group::new(last_id, entries_read))?;
         if stream.groups.insert(name.into(), group).is_some() {
