@@ -354,7 +354,9 @@ impl Engine {
             || (row.name == "exec" && state.transaction.as_ref().is_some_and(|queued| queued.writes));
         let mut refusal = self.check(id, row, args.len(), state);
         if writes && refusal.is_none() {
-            match self.services.keyspace.log_ready(&mut self.scratch) {
+            // As with memory: what cannot grow is not refused for lack of room.
+            let frees = row.has(Flag::Write) && !row.has(Flag::DenyOom);
+            match self.services.keyspace.log_ready(&mut self.scratch, frees) {
                 Ok(()) => {}
                 Err(NotReady::Yet) => return Some(Wait::Retry(ROOM_EVERY)),
                 Err(NotReady::Failed(why)) => {

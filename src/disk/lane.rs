@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
 
 /// A frame up to this size finds room without a new segment once [`Lane::ready`] has said yes.
 const READY_BYTES: u64 = 256 * 1024;
+/// What tombstones of one command need, roughly.
+const TOMBSTONES_BYTES: u64 = 4096;
+/// So many segments are left by ordinary writes, for those that free and for reclaiming; of these the latter keeps one.
+const RESERVE_OF_WRITES: u64 = 3;
+const RESERVE_OF_RECLAIMING: u64 = 1;
 /// More than this is written at once, not at the end of the batch.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// What a lane's buffer may keep of its room.
@@ -21,8 +26,8 @@ pub struct Lane {
     end: u64,
     /// What is not written yet: the last bytes before `end`.
     buffer: Vec<u8>,
-    /// Whether a part of the bound is left for others: only reclaiming, which makes room, may use all.
-    reserve: bool,
+    /// So many segments of the bound are left for others: only reclaiming, which makes room, may use all.
+    reserve: u64,
     /// The number of the last flush.
     flushed: u64,
     /// Whether anything waits to be written, for the store to see.
@@ -34,13 +39,21 @@ impl Lane {
     pub fn new(store: Arc<Store>) -> Lane {
         let holds = Arc::new(AtomicBool::new(false));
         store.add_lane(&holds);
-        Lane { store, segment: None, end: 0, buffer: Vec::new(), reserve: true, flushed: 0, holds }
+        Lane {
+            store,
+            segment: None,
+            end: 0,
+            buffer: Vec::new(),
+            reserve: RESERVE_OF_WRITES,
+            flushed: 0,
+            holds,
+        }
     }
 
     /// A lane that may fill the tier to its bound.
     pub fn for_reclaiming(store: Arc<Store>) -> Lane {
         let mut lane = Lane::new(store);
-        lane.reserve = false;
+        lane.reserve = 0;
         lane
     }
 
@@ -68,6 +81,24 @@ impl Lane {
         if room >= bytes { Ok(()) } else { self.make_ready(bytes) }
     }
 
+    /// Makes sure that a frame of a few tombstones and so many bytes can be appended, from what is kept for them. Whether
+    /// other writes are refused stays as it is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready_to_free(&mut self, bytes: u64) -> io::Result<()> {
+        self.flush()?;
+        let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
+        if room >= bytes + TOMBSTONES_BYTES {
+            return Ok(());
+        }
+        let reserve = self.reserve;
+        self.reserve = reserve.min(RESERVE_OF_RECLAIMING);
+        let made = self.next_segment(bytes + TOMBSTONES_BYTES);
+        self.reserve = reserve;
+        made
+    }
+
     #[cold]
     fn make_ready(&mut self, bytes: u64) -> io::Result<()> {
         let made = self.flush().and_then(|()| {
@@ -84,8 +115,7 @@ impl Lane {
 
     /// Goes on in a new segment. The buffer must be empty.
     fn next_segment(&mut self, bytes: u64) -> io::Result<()> {
-        let reserve = if self.reserve { 2 * self.store.segment_bytes() } else { 0 };
-        let next = self.store.create(bytes, reserve)?;
+        let next = self.store.create(bytes, self.reserve * self.store.segment_bytes())?;
         if let Some(full) = self.segment.replace(next) {
             self.store.seal(&full);
         }

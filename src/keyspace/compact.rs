@@ -287,7 +287,7 @@ fn repoint(state: &mut ShardState, position: u32, old: Place, new: Place) -> boo
 /// Whether the bound is near.
 fn is_tight(tier: &Tier) -> bool {
     let store = tier.store();
-    store.allocated_bytes() + 4 * store.segment_bytes() > store.size_max()
+    store.allocated_bytes() + 5 * store.segment_bytes() > store.size_max()
 }
 
 /// The segment that is emptied best, if any is worth it, and what may be evicted from it.
@@ -316,7 +316,7 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
     if worth {
         return Some((Arc::clone(emptiest), Evict::Nothing));
     }
-    let full = allocated + 3 * store.segment_bytes() > store.size_max();
+    let full = allocated + 4 * store.segment_bytes() > store.size_max();
     if full && evict != Evict::Nothing {
         return sealed.first().map(|oldest| (Arc::clone(oldest), evict));
     }

@@ -114,6 +114,7 @@ impl Keyspace {
         let (started, slice) = (Instant::now(), slice(settings.maxmemory_eviction_tenacity));
         let (mut left, mut fruitless) = (0_u32, 0);
         loop {
+            let before = scratch.written_out();
             let leave = |scratch: &mut Scratch, database: usize, state: &mut ShardState, index: usize| {
                 self.leave_on_disk(scratch, state, database, index)
             };
@@ -127,11 +128,13 @@ impl Keyspace {
                         break;
                     }
                 }
-                // What was written on the way can leave in the next round.
+                // What was written on the way can leave when the hand comes again.
+                None if scratch.written_out() > before && scratch.commit().is_ok() => left += 1,
+                // Others may be about to write what they hold.
                 None if fruitless < 2 && scratch.commit().is_ok() => fruitless += 1,
                 None => break,
             }
-            if left.is_multiple_of(16) && started.elapsed() > slice {
+            if started.elapsed() > slice {
                 break;
             }
         }

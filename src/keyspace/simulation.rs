@@ -205,7 +205,7 @@ impl Simulation {
 
     /// Writes some pairs in one command: all of them, or none.
     fn write(&mut self, keyspace: &Keyspace, scratch: &mut Scratch) {
-        if keyspace.log_ready(scratch).is_err() {
+        if keyspace.log_ready(scratch, false).is_err() {
             return;
         }
         let pairs: HashSet<u64> = (0..1 + self.below(3)).map(|_| self.below(KEYS)).collect();

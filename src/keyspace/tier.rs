@@ -105,6 +105,8 @@ pub(super) struct TierScratch {
     buffer: Vec<u8>,
     /// The frame must reach the kernel before the locks are released.
     at_once: bool,
+    /// How many values were written so that they can leave memory.
+    written_out: u64,
     /// Something could not be logged: nobody may be told that it was.
     lost: bool,
 }
@@ -131,6 +133,11 @@ impl Scratch {
         let mut scratch = Scratch::default();
         scratch.tier.lane = Some(Lane::for_reclaiming(Arc::clone(store)));
         scratch
+    }
+
+    /// How many values were written so that they can leave memory.
+    pub(super) fn written_out(&self) -> u64 {
+        self.tier.written_out
     }
 
     /// The number of the last flush, for [`Store::synced`].
@@ -440,7 +447,12 @@ impl Keyspace {
     /// Appends the frame and tells entries their places.
     fn append_frame(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>]) {
         let mut frame = std::mem::take(&mut own.frame);
-        let base = own.lane(tier).append(&mut frame);
+        let lane = own.lane(tier);
+        let base = lane.append(&mut frame).or_else(|_| {
+            // What is kept for such: a key that goes should not be refused for lack of room.
+            lane.ready_to_free(frame.len() as u64)?;
+            lane.append(&mut frame)
+        });
         if let Ok(base) = &base {
             for range in frame.records() {
                 tier.store.add_live(Place::new(base.after(range.start), format::padded(range.len())));
@@ -455,7 +467,9 @@ impl Keyspace {
             });
             state.table.at_mut(index).set_place(place.map_or(0, Place::bits));
         }
-        if base.is_err() || (std::mem::take(&mut own.at_once) && own.lane(tier).flush().is_err()) {
+        if (base.is_err() && tier.logs())
+            || (std::mem::take(&mut own.at_once) && own.lane(tier).flush().is_err())
+        {
             own.lost = true;
         }
         frame.clear();
@@ -570,19 +584,21 @@ impl Keyspace {
         left
     }
 
-    /// What stands against a write, if the log on disk is in force.
+    /// What stands against a write, if the log on disk is in force. One that `frees` needs little room, and has it
+    /// where others have none.
     #[inline]
-    pub fn log_ready(&self, scratch: &mut Scratch) -> Result<(), NotReady> {
-        match &self.tier {
-            Some(tier) if tier.logs() => scratch.tier.lane(tier).ready().map_err(|error| {
-                if tier.store.is_passing(&error) {
-                    NotReady::Yet
-                } else {
-                    NotReady::Failed(tier.store.failure())
-                }
-            }),
-            _ => Ok(()),
+    pub fn log_ready(&self, scratch: &mut Scratch, frees: bool) -> Result<(), NotReady> {
+        let Some(tier) = self.tier.as_ref().filter(|tier| tier.logs()) else { return Ok(()) };
+        let lane = scratch.tier.lane(tier);
+        let Err(error) = lane.ready() else { return Ok(()) };
+        if frees && lane.ready_to_free(0).is_ok() {
+            return Ok(());
         }
+        Err(if tier.store.is_passing(&error) {
+            NotReady::Yet
+        } else {
+            NotReady::Failed(tier.store.failure())
+        })
     }
 
     /// Makes room by leaving values on disk only. Answers whether any left.
@@ -611,6 +627,9 @@ impl Keyspace {
         let Some(tier) = &self.tier else { return };
         let own = &mut scratch.tier;
         let mut frame = std::mem::take(&mut own.frame);
+        own.written_out += 1;
+        // A tombstone of the value before may have the present version.
+        state.version += 1;
         push_entry(&mut frame, &state.table.at(index), state.version, tier.space(database));
         if let Ok(base) = own.lane(tier).append(&mut frame) {
             let place = Place::new(base, frame.len());

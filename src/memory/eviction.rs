@@ -16,6 +16,8 @@ use super::slot::POSITION_BITS;
 const SOONEST_WINDOW: usize = 16;
 /// How many keys are looked at in one hold of a shard's lock.
 const LOOKS_PER_LOCK: usize = 256;
+/// How many victims may be left where they are before the search ends.
+const LEFT_MAX: usize = 32;
 /// Rounds after which even the most used key must have gone.
 const ROUNDS_MAX: usize = 5;
 
@@ -64,7 +66,7 @@ pub struct Victim {
 impl Hand {
     /// Finds one victim. `databases` are those in use with their numbers; `random` gives uniform numbers. `take`
     /// takes a victim, given as database, shard and index, out of its table, or leaves it there with `None`.
-    /// `None` when no key may go.
+    /// `None` when no key may go, or several were left.
     pub fn evict<C>(
         &mut self,
         databases: &[(usize, &Database)],
@@ -91,6 +93,7 @@ impl Hand {
             Order::Clock | Order::Frequency => {}
         }
         let mut rarest = Rarest::default();
+        let mut left = 0;
         let mut shards_left = if rule.order == Order::Frequency { shards + 1 } else { shards * ROUNDS_MAX };
         while shards_left > 0 && rarest.seen < rule.window {
             let index = databases.iter().position(|(number, _)| *number >= self.database).unwrap_or(0);
@@ -113,6 +116,14 @@ impl Hand {
                 Look::Victim(entry, next) => {
                     self.position = next;
                     return Some(Victim { database: *number, entry });
+                }
+                Look::Left(next) => {
+                    rarest.settle_in(*number, self.shard);
+                    self.position = next;
+                    left += 1;
+                    if left == LEFT_MAX {
+                        return None;
+                    }
                 }
                 Look::More(next) => {
                     rarest.settle_in(*number, self.shard);
@@ -155,6 +166,8 @@ impl Hand {
 
 enum Look {
     Victim(Entry, u32),
+    /// One was chosen and left where it is.
+    Left(u32),
     More(u32),
     End,
 }
@@ -249,7 +262,7 @@ fn look(
             None => Look::End,
             Some(index) => match take(state, index) {
                 Some(entry) => Look::Victim(entry, next.unwrap_or(1 << POSITION_BITS)),
-                None => Look::More(position + 1),
+                None => Look::Left(position + 1),
             },
         },
         (None, Some(next)) => Look::More(next),
