@@ -138,6 +138,7 @@ impl Keyspace {
         }
         self.log_dirty(scratch, std::slice::from_mut(&mut lock));
         drop(lock);
+        self.read_wanted(scratch);
         garbage.into_iter().for_each(|entry| self.discard(scratch, entry));
         self.deliver(scratch);
         items.max(1) + fields

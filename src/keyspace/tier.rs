@@ -19,10 +19,12 @@ use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// How many cold reads are remembered, to know the second of a key from the first.
 const SEEN: usize = 1 << 16;
+/// How many threads may read what is due.
+const READERS_MAX: usize = 4;
 
 /// The second tier of a keyspace.
 pub struct Tier {
@@ -37,6 +39,8 @@ pub struct Tier {
     space_of: Box<[AtomicU32]>,
     /// For each of many hashes the fingerprint of the key that was last read from disk.
     seen: Box<[AtomicU32]>,
+    /// Threads that read what is due.
+    readers: AtomicUsize,
     limits: RwLock<Option<rdb::Limits>>,
     maxmemory: AtomicU64,
 }
@@ -103,6 +107,8 @@ pub(super) struct TierScratch {
     /// The place of the entry that was last taken out.
     pub(super) removed: u64,
     buffer: Vec<u8>,
+    /// Records that the disk has to be asked for.
+    wanted: Vec<Location>,
     /// The frame must reach the kernel before the locks are released.
     at_once: bool,
     /// How many values were written so that they can leave memory.
@@ -168,6 +174,7 @@ impl Tier {
             space_of: of.iter().map(|space| AtomicU32::new(*space)).collect(),
             spaces: Mutex::new(Spaces { of, next: databases as u32, version: 0 }),
             seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
+            readers: AtomicUsize::new(0),
             limits: RwLock::new(None),
             maxmemory: AtomicU64::new(0),
         }
@@ -350,7 +357,8 @@ impl Keyspace {
     }
 
     /// Brings back the keys at a position whose deadline has passed, so that they can expire; files the others
-    /// again. Answers whether the disk need not be waited for; where it must, it is asked in the background.
+    /// again. Answers whether the disk need not be waited for; where it must, [`Self::read_wanted`] is to be
+    /// called when no lock is held.
     pub(super) fn show_due(
         &self,
         scratch: &mut Scratch,
@@ -366,7 +374,7 @@ impl Keyspace {
             match tier.fetch(Location::from_bits(bits), &mut buffer, false) {
                 Found::Cold => {
                     shown = false;
-                    tier.prefetch(Location::from_bits(bits));
+                    scratch.tier.wanted.push(Location::from_bits(bits));
                 }
                 Found::Unreadable | Found::Damaged => {}
                 Found::Record(record, place) => {
@@ -389,6 +397,29 @@ impl Keyspace {
         }
         scratch.tier.buffer = buffer;
         shown
+    }
+
+    /// Has the records that were wanted come into the kernel's memory, on a thread of its own; where several are at it
+    /// already, they are wanted again soon. No lock may be held.
+    pub(super) fn read_wanted(&self, scratch: &mut Scratch) {
+        let wanted = std::mem::take(&mut scratch.tier.wanted);
+        let Some(tier) = self.tier.as_ref().filter(|_| !wanted.is_empty()) else { return };
+        if tier.readers.fetch_add(1, Relaxed) >= READERS_MAX {
+            tier.readers.fetch_sub(1, Relaxed);
+            return;
+        }
+        let shared = Arc::clone(tier);
+        let read = move || {
+            for location in wanted {
+                // Whatever the outcome, whoever wants it reads again.
+                let _ = shared.store.fetch(location, &mut Vec::new(), true);
+            }
+            shared.readers.fetch_sub(1, Relaxed);
+        };
+        if let Err(error) = std::thread::Builder::new().name("cold-read".into()).spawn(read) {
+            tier.readers.fetch_sub(1, Relaxed);
+            tracing::warn!(%error, "no thread for reading from disk");
+        }
     }
 
     /// Logs what was changed, as one frame. `locks` has all its shards, in order.
@@ -698,20 +729,6 @@ impl Tier {
                 tracing::error!(offset = location.offset(), %error, "a record on disk cannot be read");
                 Found::Unreadable
             }
-        }
-    }
-}
-
-impl Tier {
-    /// Has a record come into the kernel's memory, on a thread of its own.
-    fn prefetch(&self, location: Location) {
-        let store = Arc::clone(&self.store);
-        let read = move || {
-            // Whatever the outcome, whoever wants it reads again.
-            let _ = store.fetch(location, &mut Vec::new(), true);
-        };
-        if let Err(error) = std::thread::Builder::new().name("cold-read".into()).spawn(read) {
-            tracing::warn!(%error, "no thread for reading from disk");
         }
     }
 }

@@ -592,21 +592,36 @@ mod tests {
             for value_len in [0, 1, 8, 64, 100, 16_384, 16_385, 100_000] {
                 let value = vec![b'v'; value_len];
                 for expiry in [None, Some(i64::MIN), Some(1_700_000_000_000)] {
-                    let mut entry = Entry::new(&key, NewString::encode(&value), expiry);
-                    assert_eq!((entry.key(), entry.expires_at_ms()), (&key[..], expiry));
-                    assert_eq!(text(&entry), value);
-                    entry.set_access_bits(0xABCDEF);
-                    entry.set_expiry(Some(5));
-                    assert_eq!((entry.key(), entry.expires_at_ms()), (&key[..], Some(5)));
-                    entry.set_expiry(None);
-                    assert_eq!((text(&entry), entry.access_bits()), (value.clone(), 0xABCDEF));
-                    entry.overwrite(NewString::encode(b"-12"), Some(9));
-                    assert_eq!(entry.string(), Some(StringRef::Int(-12)));
-                    entry.overwrite(NewString::encode(&value), None);
-                    assert_eq!((text(&entry), entry.key()), (value.clone(), &key[..]));
+                    for place in [None, Some(0), Some(u64::MAX >> 1)] {
+                        reads_back(&key, &value, expiry, place);
+                    }
                 }
             }
         }
+    }
+
+    fn reads_back(key: &[u8], value: &[u8], expiry: Option<i64>, place: Option<u64>) {
+        let mut entry = match place {
+            None => Entry::new(key, NewString::encode(value), expiry),
+            Some(_) => Entry::with_place(key, NewString::encode(value), expiry),
+        };
+        assert_eq!((entry.key(), entry.expires_at_ms(), entry.place()), (key, expiry, 0));
+        assert_eq!(text(&entry), value);
+        let place = place.unwrap_or(7);
+        entry.set_place(place);
+        entry.set_access_bits(0xABCDEF);
+        entry.set_expiry(Some(5));
+        assert_eq!((entry.key(), entry.expires_at_ms(), entry.place()), (key, Some(5), place));
+        entry.set_expiry(None);
+        assert_eq!((text(&entry), entry.access_bits()), (value.to_vec(), 0xABCDEF));
+        entry.overwrite(NewString::encode(b"-12"), Some(9));
+        assert_eq!((entry.string(), entry.place()), (Some(StringRef::Int(-12)), place));
+        entry.overwrite(NewString::encode(value), None);
+        assert_eq!((text(&entry), entry.key(), entry.place()), (value.to_vec(), key, place));
+        let other = entry.copied(b"other", Some(3));
+        assert_eq!((text(&other), other.key(), other.place()), (value.to_vec(), &b"other"[..], 0));
+        let other = entry.renamed(b"another");
+        assert_eq!((text(&other), other.key(), other.place()), (value.to_vec(), &b"another"[..], 0));
     }
 
     #[test]
