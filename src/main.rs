@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use strata::config::{Config, LogLevel};
-use strata::disk::{self, scan::DamagedRange};
-use strata::net::Server;
+use strata::disk::{self, backup::Copied, scan::DamagedRange};
+use strata::net::{Server, offline};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,8 +18,13 @@ use tracing_subscriber::{Registry, reload};
 const LEVEL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|word| word == "check") {
-        return check(std::env::args_os().skip(2));
+    let word = std::env::args_os().nth(1).unwrap_or_default();
+    let arguments = std::env::args_os().skip(2);
+    match word.to_str() {
+        Some("check") => return check(arguments),
+        Some("backup") => return backup(arguments),
+        Some(word @ ("import" | "export")) => return move_data(word, arguments),
+        _ => {}
     }
     let config = match Config::load(std::env::args_os(), std::env::vars_os()) {
         Ok(config) => Arc::new(config),
@@ -73,6 +78,59 @@ fn check(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let done = if repair && damaged > 0 { ", which are cleared now" } else { "" };
     println!("{segments} segments, {records} sound records, {damaged} damaged places{done}");
     if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `strata backup DIR TO`: copies what is in a log on disk, whose server may go on.
+fn backup(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let [from, to] = &arguments.collect::<Vec<_>>()[..] else {
+        eprintln!("usage: strata backup DIR TO");
+        return ExitCode::from(2);
+    };
+    match disk::backup::backup(Path::new(from), Path::new(to)) {
+        Ok(Copied { segments, records, bytes, damaged }) => {
+            println!(
+                "{segments} segments, {records} records, {bytes} bytes copied, {damaged} damaged places"
+            );
+            if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("strata: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `strata import FILE` and `strata export FILE`, with the options of the server whose log it is: moves all keys from a
+/// dump.rdb file into the log on disk, or the other way.
+fn move_data(word: &str, mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(file) = arguments.next().filter(|file| !file.to_string_lossy().starts_with("--")) else {
+        eprintln!("usage: strata {word} FILE [options of the server]");
+        return ExitCode::from(2);
+    };
+    let options = std::iter::once(OsString::from("strata")).chain(arguments);
+    let settings = match Config::load(options, std::env::vars_os()) {
+        Ok(config) => config.snapshot(),
+        Err(error) => return ExitCode::from(error.report() as u8),
+    };
+    // Before the directory changes.
+    let path = std::path::absolute(&file).unwrap_or_else(|_| file.clone().into());
+    let moved = std::env::set_current_dir(&settings.dir)
+        .map_err(|error| format!("{}: {error}", settings.dir))
+        .and_then(|()| match word {
+            "export" => offline::export(&settings, &path).map(|keys| format!("{keys} keys exported")),
+            _ => offline::import(&settings, &path)
+                .map(|imported| format!("{} keys imported, {} had expired", imported.keys, imported.expired)),
+        });
+    match moved {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("strata: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(config: Arc<Config>, level: Level) -> ExitCode {

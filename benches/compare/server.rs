@@ -39,7 +39,7 @@ impl Template {
 
     /// Strata.
     pub fn strata(path: &str) -> Self {
-        let options = "--port {port} --save '' --appendonly no --protected-mode no --maxclients 10100 --workers {threads}";
+        let options = "--port {port} --save '' --appendonly no --l2-size 0 --protected-mode no --maxclients 10100 --workers {threads}";
         let mut command = vec![path.to_owned()];
         command.extend(split(options));
         Self::new("strata", Protocol::Redis, command)

@@ -24,7 +24,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, name: &str) -> Result<i64, Error> {
         return Err(Error::arity(name));
     }
     let (key, args, limits) = (ctx.key(0), ctx.args, limits(ctx.settings));
-    let hash = ctx.access.write_or_create::<Hash>(key)?;
+    let mut hash = ctx.access.write_or_create::<Hash>(key)?;
     let mut new = 0;
     for at in (2..args.len()).step_by(2) {
         new += i64::from(hash.set(&args[at], &args[at + 1], &limits));
@@ -105,7 +105,7 @@ fn hlen(ctx: &mut Ctx<'_>) -> Answer {
 fn hdel(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, now_ms) = (ctx.key(0), ctx.args, ctx.now_ms());
     let removed = match ctx.access.write::<Hash>(key)? {
-        Some(hash) => args.from(2).iter().filter(|field| hash.remove(field, now_ms)).count(),
+        Some(mut hash) => args.from(2).iter().filter(|field| hash.remove(field, now_ms)).count(),
         None => 0,
     };
     if removed > 0 {
@@ -196,7 +196,7 @@ fn hvals(ctx: &mut Ctx<'_>) -> Answer {
 /// Replaces a value that was counted up; the field's deadline stays.
 fn put_number(ctx: &mut Ctx<'_>, text: &[u8], event: &'static str) -> Result<(), Error> {
     let (key, args, limits, now_ms) = (ctx.key(0), ctx.args, limits(ctx.settings), ctx.now_ms());
-    let hash = ctx.access.write_or_create::<Hash>(key)?;
+    let mut hash = ctx.access.write_or_create::<Hash>(key)?;
     let deadline = hash.deadline(&args[2], now_ms).flatten();
     hash.set_until(&args[2], text, deadline, &limits);
     ctx.access.edited(key, HASH, event);

@@ -67,7 +67,7 @@ fn expire_fields(ctx: &mut Ctx<'_>, unit: Unit) -> Answer {
         error
     })?;
     ctx.reply.array(fields.len());
-    let Some(hash) = ctx.access.write::<Hash>(key)? else {
+    let Some(mut hash) = ctx.access.write::<Hash>(key)? else {
         fields.for_each(|_| ctx.reply.int(NO_FIELD));
         return DONE;
     };
@@ -302,7 +302,7 @@ fn hsetex(ctx: &mut Ctx<'_>) -> Answer {
         ctx.reply.int(0);
         return DONE;
     }
-    let hash = ctx.access.write_or_create::<Hash>(key)?;
+    let mut hash = ctx.access.write_or_create::<Hash>(key)?;
     let mut removed = false;
     for at in fields.step_by(2) {
         let (field, value) = (&args[at], &args[at + 1]);

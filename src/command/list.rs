@@ -23,7 +23,7 @@ fn push(ctx: &mut Ctx<'_>, end: End, only_if_present: bool) -> Answer {
         ctx.reply.int(0);
         return DONE;
     }
-    let list = ctx.access.write_or_create::<List>(key)?;
+    let mut list = ctx.access.write_or_create::<List>(key)?;
     list.make_room(args.iter().map(<[u8]>::len).sum(), args.len(), limit);
     args.iter().for_each(|element| list.push(end, element, limit));
     let len = list.len();
@@ -66,7 +66,7 @@ pub(super) fn removed(ctx: &mut Ctx<'_>, key: Key<'_>, event: &'static str) {
 pub(super) fn pop_one(ctx: &mut Ctx<'_>, key: Key<'_>, end: End) -> Result<(), Error> {
     let limit = limit(ctx);
     let reply = &mut ctx.reply;
-    if let Some(list) = ctx.access.write::<List>(key)? {
+    if let Some(mut list) = ctx.access.write::<List>(key)? {
         list.pop(end, |element| element.with(|text| reply.bulk(text)));
         list.shrink(limit);
     }
@@ -77,7 +77,7 @@ pub(super) fn pop_one(ctx: &mut Ctx<'_>, key: Key<'_>, end: End) -> Result<(), E
 /// Writes up to `count` elements from an end as an array and removes them.
 pub(super) fn pop_many(ctx: &mut Ctx<'_>, key: Key<'_>, end: End, count: usize) -> Result<(), Error> {
     let limit = limit(ctx);
-    let Some(list) = ctx.access.write::<List>(key)? else { return Ok(()) };
+    let Some(mut list) = ctx.access.write::<List>(key)? else { return Ok(()) };
     let count = count.min(list.len());
     ctx.reply.array(count);
     let (start, stop) = if end == End::Front { (0, count) } else { (list.len() - count, list.len()) };
@@ -165,7 +165,7 @@ fn lindex(ctx: &mut Ctx<'_>) -> Answer {
 
 fn lset(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, limit) = (ctx.key(0), ctx.args, limit(ctx));
-    let list = ctx.access.write::<List>(key)?.ok_or(Error::NO_SUCH_KEY)?;
+    let mut list = ctx.access.write::<List>(key)?.ok_or(Error::NO_SUCH_KEY)?;
     list.make_room(args[3].len(), 1, limit);
     let index = int(&args[2])?;
     let place = place(index, list.len()).ok_or(Error::fixed("ERR index out of range"))?;
@@ -183,7 +183,7 @@ fn linsert(ctx: &mut Ctx<'_>) -> Answer {
         word if is(word, "before") => false,
         _ => return Err(Error::SYNTAX),
     };
-    let Some(list) = ctx.access.write::<List>(key)? else {
+    let Some(mut list) = ctx.access.write::<List>(key)? else {
         ctx.reply.int(0);
         return DONE;
     };
@@ -218,7 +218,7 @@ fn lrange(ctx: &mut Ctx<'_>) -> Answer {
 fn ltrim(ctx: &mut Ctx<'_>) -> Answer {
     let (key, limit) = (ctx.key(0), limit(ctx));
     let (start, end) = (int(&ctx.args[2])?, int(&ctx.args[3])?);
-    let Some(list) = ctx.access.write::<List>(key)? else {
+    let Some(mut list) = ctx.access.write::<List>(key)? else {
         ctx.reply.ok();
         return DONE;
     };
@@ -238,7 +238,7 @@ fn lrem(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::fixed(OUTSIDE_NEGATABLE));
     }
     let gone = match ctx.access.write::<List>(key)? {
-        Some(list) => {
+        Some(mut list) => {
             let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
             let gone = list.remove_equal(&args[3], most, count < 0);
             list.shrink(limit);
@@ -345,12 +345,12 @@ pub(super) fn move_one(ctx: &mut Ctx<'_>, from_end: End, to_end: End) -> Result<
         return Ok(false);
     }
     ctx.access.write::<List>(to)?;
-    let Some(list) = ctx.access.write::<List>(from)? else { return Ok(false) };
+    let Some(mut list) = ctx.access.write::<List>(from)? else { return Ok(false) };
     let Some(element) = list.pop(from_end, |element| element.to_vec()) else { return Ok(false) };
     list.shrink(limit);
     ctx.reply.bulk(&element);
     // With both keys the same the list may be empty for this moment only.
-    let target = ctx.access.write_or_create::<List>(to)?;
+    let mut target = ctx.access.write_or_create::<List>(to)?;
     target.make_room(element.len(), 1, limit);
     target.push(to_end, &element, limit);
     ctx.access.edited(to, LIST, push_event(to_end));

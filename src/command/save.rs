@@ -427,7 +427,7 @@ impl Saves {
             return Ok(());
         }
         let started = std::time::Instant::now();
-        match snapshot::import(&services.keyspace, &path, &limits(&settings), clock::now_ms()) {
+        match snapshot::import(&services.keyspace, &path, &limits(&settings), &settings, clock::now_ms()) {
             Ok(imported) => {
                 let Imported { keys, expired, bytes, .. } = imported;
                 let ms = started.elapsed().as_millis();

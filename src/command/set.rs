@@ -28,12 +28,8 @@ pub(super) fn limits(settings: &Settings) -> SetLimits {
 
 fn sadd(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, limits) = (ctx.key(0), ctx.args, limits(ctx.settings));
-    let set = ctx.access.write_or_create::<Set>(key)?;
-    if set.is_empty() {
-        *set = Set::for_members(&args[2], args.len() - 2, &limits);
-    } else {
-        set.expect_members(args.len() - 2, &limits);
-    }
+    let mut set = ctx.access.write_or_create::<Set>(key)?;
+    set.expect_members(&args[2], args.len() - 2, &limits);
     let added = args.from(2).iter().filter(|member| set.add(member, &limits)).count();
     if added > 0 {
         ctx.access.edited(key, SET, "sadd");
@@ -45,7 +41,7 @@ fn sadd(ctx: &mut Ctx<'_>) -> Answer {
 fn srem(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
     let removed = match ctx.access.write::<Set>(key)? {
-        Some(set) => args.from(2).iter().filter(|member| set.remove(member)).count(),
+        Some(mut set) => args.from(2).iter().filter(|member| set.remove(member)).count(),
         None => 0,
     };
     if removed > 0 {
@@ -68,12 +64,12 @@ fn smove(ctx: &mut Ctx<'_>) -> Answer {
         ctx.reply.int(there.into());
         return DONE;
     }
-    if let Some(source) = ctx.access.write::<Set>(from)? {
+    if let Some(mut source) = ctx.access.write::<Set>(from)? {
         source.remove(&args[3]);
     }
     ctx.access.edited(from, SET, "srem");
     ctx.access.remove_if_empty(from);
-    let target = ctx.access.write_or_create::<Set>(to)?;
+    let mut target = ctx.access.write_or_create::<Set>(to)?;
     if target.add(&args[3], &limits) {
         ctx.access.edited(to, SET, "sadd");
     }
@@ -160,7 +156,7 @@ fn spop(ctx: &mut Ctx<'_>) -> Answer {
         }
         None => None,
     };
-    let Some(set) = ctx.access.write::<Set>(key)? else {
+    let Some(mut set) = ctx.access.write::<Set>(key)? else {
         match count {
             Some(_) => ctx.reply.set(0),
             None => ctx.reply.null(),

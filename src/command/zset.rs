@@ -108,12 +108,8 @@ pub(super) fn add_members(
     let (key, limits) = (ctx.key(0), limits(ctx.settings));
     let (mut added, mut updated, mut last) = (0, 0, None);
     if !options.if_present || ctx.access.write::<Zset>(key)?.is_some() {
-        let zset = ctx.access.write_or_create::<Zset>(key)?;
-        if zset.is_empty() {
-            *zset = Zset::for_members(members.len(), members[0].1.len(), &limits);
-        } else {
-            zset.expect_members(members.len(), &limits);
-        }
+        let mut zset = ctx.access.write_or_create::<Zset>(key)?;
+        zset.expect_members(members[0].1, members.len(), &limits);
         for (given, member) in members {
             let new =
                 if options.is_plain() { Some(*given) } else { options.score(zset.score(member), *given)? };
@@ -145,10 +141,8 @@ fn zincrby(ctx: &mut Ctx<'_>) -> Answer {
     if new.is_nan() {
         return Err(Error::fixed("ERR resulting score is not a number (NaN)"));
     }
-    let zset = ctx.access.write_or_create::<Zset>(key)?;
-    if zset.is_empty() {
-        *zset = Zset::for_members(1, args[3].len(), &limits);
-    }
+    let mut zset = ctx.access.write_or_create::<Zset>(key)?;
+    zset.expect_members(&args[3], 1, &limits);
     zset.insert(&args[3], new, &limits);
     if old != Some(new) {
         ctx.access.edited(key, ZSET, "zincr");
@@ -160,7 +154,7 @@ fn zincrby(ctx: &mut Ctx<'_>) -> Answer {
 fn zrem(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
     let removed = match ctx.access.write::<Zset>(key)? {
-        Some(zset) => args.from(2).iter().filter(|member| zset.remove(member).is_some()).count(),
+        Some(mut zset) => args.from(2).iter().filter(|member| zset.remove(member).is_some()).count(),
         None => 0,
     };
     if removed > 0 {

@@ -19,7 +19,7 @@ enum Extreme {
 /// Takes up to `count` members of the sorted set of a key.
 fn take(ctx: &mut Ctx<'_>, key: Key<'_>, from: Extreme, count: usize) -> Result<Vec<(Vec<u8>, f64)>, Error> {
     let mut taken = Vec::new();
-    let Some(zset) = ctx.access.write::<Zset>(key)? else { return Ok(taken) };
+    let Some(mut zset) = ctx.access.write::<Zset>(key)? else { return Ok(taken) };
     let len = zset.len();
     let (start, end) = match from {
         Extreme::Min => (0, count.min(len)),

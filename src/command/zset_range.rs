@@ -276,8 +276,8 @@ fn remove_range(ctx: &mut Ctx<'_>, by: By, event: &'static str) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
     let span = Span::read(by, &args[2], &args[3])?;
     let removed = match ctx.access.write::<Zset>(key)? {
-        Some(zset) => {
-            let ranks = span.ranks(zset);
+        Some(mut zset) => {
+            let ranks = span.ranks(&zset);
             zset.remove_ranks(ranks.start, ranks.end, |_, _| {});
             ranks.len()
         }

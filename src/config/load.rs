@@ -138,15 +138,22 @@ impl Config {
             .filter(|path| !path.is_empty())
             .map(PathBuf::from);
 
-        let mut settings = Settings::default();
-        if let Some(path) = &path {
-            file::load(path, &mut settings)?;
-        }
-        from_env(&env, &mut settings)?;
-        for parameter in PARAMETERS {
-            for value in matches.get_many::<OsString>(parameter.name).into_iter().flatten() {
-                assign(parameter, value, format!("option --{}", parameter.name), &mut settings)?;
+        let over = |mut settings: Settings| {
+            if let Some(path) = &path {
+                file::load(path, &mut settings)?;
             }
+            from_env(&env, &mut settings)?;
+            for parameter in PARAMETERS {
+                for value in matches.get_many::<OsString>(parameter.name).into_iter().flatten() {
+                    assign(parameter, value, format!("option --{}", parameter.name), &mut settings)?;
+                }
+            }
+            Ok(settings)
+        };
+        let mut settings = over(Settings::default())?;
+        if settings.l2_size == 0 {
+            // Who turns the second tier off need not turn the log off as well.
+            settings = over(Settings { appendonly: false, ..Settings::default() })?;
         }
         // CONFIG REWRITE must find the file again when `dir` has changed, and go through links to the file itself.
         let path = path.map(|path| std::fs::canonicalize(&path).unwrap_or(path));

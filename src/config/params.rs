@@ -310,11 +310,11 @@ pub static PARAMETERS: &[Parameter] = rows! {
     "enable-protected-configs", enable_protected_configs, Choice(ACCESS), "no", Start,
         "Who may change protected parameters (dir) by CONFIG SET; local means clients of this host";
     // Persistence.
-    "appendonly", appendonly, Bool, "no", Runtime,
-        "Log every write on disk before it is answered; needs l2-size";
+    "appendonly", appendonly, Bool, "yes", Runtime,
+        "Log every write on disk before it is answered; needs l2-size, and is off by default without";
     "appendfsync", appendfsync, Choice(FSYNCS), "everysec", Runtime,
         "When what was logged is synced: before the reply, once a second, or when the kernel likes";
-    "l2-size", l2_size, Memory(0, LONG), "0", Runtime,
+    "l2-size", l2_size, Memory(0, LONG), "4gb", Runtime,
         "Bytes of disk that the second tier may take; 0 for no second tier", unit "bytes";
     "l2-reclaim-mb-per-second", l2_reclaim_mb_per_second, Integer(0, INT), "128", Runtime,
         "How much of the log is read a second to remove what no longer counts, while there is room; 0 for no bound",

@@ -94,6 +94,24 @@ fn every_printed_value_reads_back_as_itself() {
     }
 }
 
+/// Other than in Redis everything is logged; without a second tier only who asks for the log is told that it cannot be.
+#[test]
+fn everything_is_logged_by_default() {
+    for (arguments, size, log) in [
+        (&[][..], "4294967296", "yes"),
+        (&["--appendonly", "no"], "4294967296", "no"),
+        (&["--l2-size", "0"], "0", "no"),
+        (&["--l2-size", "0", "--appendonly", "yes"], "0", "yes"),
+    ] {
+        let config = load(arguments);
+        assert_eq!(
+            (value(&config, "l2-size"), value(&config, "appendonly")),
+            (size.into(), log.into()),
+            "{arguments:?}"
+        );
+    }
+}
+
 #[test]
 fn defaults_are_those_of_redis() {
     let config = load(&[]);
@@ -107,7 +125,6 @@ fn defaults_are_those_of_redis() {
         ("latency-tracking-info-percentiles", "50 99 99.9"),
         ("unixsocketperm", "0"),
         ("save", ""),
-        ("appendonly", "no"),
     ] {
         assert_eq!(value(&config, name), expected, "{name}");
     }

@@ -42,7 +42,8 @@ pub fn check(path: &Path, repair: bool, mut tell: impl FnMut(Checked)) -> Result
         };
         let scanned = scan(&bytes, sequence, |_, _, _| {});
         drop(bytes);
-        if repair {
+        if repair && (!header || !scanned.damage.is_empty()) {
+            directory.remove_checkpoint().map_err(say)?;
             clear(&*file, sequence, header, &scanned.damage).map_err(say)?;
         }
         tell(Checked { sequence, header, records: scanned.records, damage: scanned.damage });

@@ -4,9 +4,9 @@ use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, IoSliceMut};
+use std::io::{self, BufWriter, IoSliceMut, Write};
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A directory of segments, each a file named by its sequence number.
@@ -31,7 +31,25 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// See above.
     fn remove(&self, sequence: u64) -> io::Result<()>;
+    /// Notes that an import begins, or that it is complete: what there is of one that did not end is worth nothing.
+    ///
+    /// # Errors
+    /// See above.
+    fn note_import(&self, begins: bool) -> io::Result<()>;
+    /// The file that a clean stop has left, if there is one.
+    ///
+    /// # Errors
+    /// See above.
+    fn checkpoint(&self) -> io::Result<Option<Contents>>;
+    /// Has `write` write that file. The old one is there until the new one has reached the disk.
+    ///
+    /// # Errors
+    /// See above, and those of `write`.
+    fn write_checkpoint(&self, write: WriteCheckpoint<'_>) -> io::Result<()>;
 }
+
+/// What writes a checkpoint.
+pub type WriteCheckpoint<'w> = &'w mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
 
 /// One segment's file.
 pub trait SegmentFile: Send + Sync {
@@ -85,6 +103,32 @@ impl Deref for Contents {
     }
 }
 
+/// The name of the file that a clean stop leaves.
+const CHECKPOINT: &str = "checkpoint";
+
+/// The name of the file that is there during an import.
+const IMPORTING: &str = "importing";
+
+/// The name of a segment's file.
+pub(super) fn segment_name(sequence: u64) -> String {
+    format!("{sequence:016x}.segment")
+}
+
+/// The sequence numbers of the segments in a directory, in order.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn list_segments(path: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let sequence = name.to_str().and_then(|name| name.strip_suffix(".segment"));
+        found.extend(sequence.and_then(|digits| u64::from_str_radix(digits, 16).ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 /// A directory of the system, locked by its process.
 pub struct Directory {
     path: PathBuf,
@@ -113,8 +157,32 @@ impl Directory {
         Ok(Directory { path: path.to_owned(), _lock: lock })
     }
 
+    /// Removes all segments if they come of an import that did not end.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn drop_half_import(&self) -> io::Result<()> {
+        if !self.path.join(IMPORTING).exists() {
+            return Ok(());
+        }
+        tracing::warn!(directory = %self.path.display(), "an import did not end: what it left is removed");
+        list_segments(&self.path)?.into_iter().try_for_each(|sequence| self.remove(sequence))?;
+        self.note_import(false)
+    }
+
+    /// Removes the checkpoint: the segments are no longer what it says.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn remove_checkpoint(&self) -> io::Result<()> {
+        match std::fs::remove_file(self.path.join(CHECKPOINT)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
     fn name(&self, sequence: u64) -> PathBuf {
-        self.path.join(format!("{sequence:016x}.segment"))
+        self.path.join(segment_name(sequence))
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -124,14 +192,7 @@ impl Directory {
 
 impl Files for Directory {
     fn list(&self) -> io::Result<Vec<u64>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            let sequence = name.to_str().and_then(|name| name.strip_suffix(".segment"));
-            found.extend(sequence.and_then(|digits| u64::from_str_radix(digits, 16).ok()));
-        }
-        found.sort_unstable();
-        Ok(found)
+        list_segments(&self.path)
     }
 
     fn create(&self, sequence: u64, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
@@ -156,6 +217,39 @@ impl Files for Directory {
 
     fn remove(&self, sequence: u64) -> io::Result<()> {
         std::fs::remove_file(self.name(sequence))
+    }
+
+    fn note_import(&self, begins: bool) -> io::Result<()> {
+        let note = self.path.join(IMPORTING);
+        if begins {
+            File::create(note)?.sync_all()?;
+        } else {
+            std::fs::remove_file(note)?;
+        }
+        self.sync_names()
+    }
+
+    fn checkpoint(&self) -> io::Result<Option<Contents>> {
+        match File::open(self.path.join(CHECKPOINT)) {
+            Ok(file) => file.contents(file.size()?).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_checkpoint(&self, write: WriteCheckpoint<'_>) -> io::Result<()> {
+        let new = self.path.join(format!("{CHECKPOINT}.new"));
+        // It has the seeds of the hash, which nobody else should know.
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        let written = write(&mut out).and_then(|()| out.into_inner()?.sync_all());
+        if let Err(error) = written {
+            // What is left of it is written over by the next.
+            let _ = std::fs::remove_file(&new);
+            return Err(error);
+        }
+        std::fs::rename(&new, self.path.join(CHECKPOINT))?;
+        self.sync_names()
     }
 }
 

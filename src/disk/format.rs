@@ -28,7 +28,7 @@ use std::ops::Range;
 /// What the header of a segment begins with.
 pub const MAGIC: &[u8; 8] = b"STRATAL2";
 /// The version of the format that is written and read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Where the first record begins.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// The length of a record without key and value.
@@ -48,6 +48,9 @@ pub enum Kind {
     Tombstone = 3,
     /// Which space each database is: the value is a u32 for each. Emptying a database gives it a new space.
     Spaces = 4,
+    /// What was done to the key's collection: the version of the record before it, u64, then a journal's notes. Key and
+    /// deadline are as in a record of the whole value.
+    Delta = 5,
 }
 
 /// Flags of a record.
@@ -187,6 +190,7 @@ pub fn read(bytes: &[u8], sequence: u64) -> Result<Record<'_>, Damage> {
         2 => Kind::Collection,
         3 => Kind::Tombstone,
         4 => Kind::Spaces,
+        5 => Kind::Delta,
         _ => return Err(Damage::Unknown),
     };
     if flags & !flag::ALL != 0 || bytes[26..28] != [0, 0] {
@@ -345,9 +349,9 @@ mod tests {
         let mut header = segment_header(7);
         header[8..12].fill(0);
         assert_eq!(read_header(&header), Header::Damaged);
-        header[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        header[8..12].copy_from_slice(&(FORMAT + 1).to_le_bytes());
         let sum = header_sum(&header);
         header[12..16].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(read_header(&header), Header::Format(2));
+        assert_eq!(read_header(&header), Header::Format(FORMAT + 1));
     }
 }

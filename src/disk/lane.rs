@@ -1,7 +1,7 @@
 //! Appending: each worker has a lane, which is a segment of its own and what is not yet written to it.
 
 use super::format::{Frame, SEGMENT_HEADER_BYTES};
-use super::store::{Location, Segment, Store};
+use super::store::{Location, Place, Segment, Store};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
@@ -37,24 +37,19 @@ pub struct Lane {
 impl Lane {
     /// A lane without a segment: the first write brings one.
     pub fn new(store: Arc<Store>) -> Lane {
+        store.writers.fetch_add(1, Relaxed);
+        Lane::with_reserve(store, RESERVE_OF_WRITES)
+    }
+
+    fn with_reserve(store: Arc<Store>, reserve: u64) -> Lane {
         let holds = Arc::new(AtomicBool::new(false));
         store.add_lane(&holds);
-        Lane {
-            store,
-            segment: None,
-            end: 0,
-            buffer: Vec::new(),
-            reserve: RESERVE_OF_WRITES,
-            flushed: 0,
-            holds,
-        }
+        Lane { store, segment: None, end: 0, buffer: Vec::new(), reserve, flushed: 0, holds }
     }
 
     /// A lane that may fill the tier to its bound.
     pub fn for_reclaiming(store: Arc<Store>) -> Lane {
-        let mut lane = Lane::new(store);
-        lane.reserve = 0;
-        lane
+        Lane::with_reserve(store, 0)
     }
 
     /// The store that it writes to.
@@ -161,6 +156,11 @@ impl Lane {
         Ok(location)
     }
 
+    /// Whether a place is in the segment that is open.
+    pub fn has(&self, place: Place) -> bool {
+        self.segment.as_ref().is_some_and(|segment| segment.has(place.location()))
+    }
+
     /// Whether anything waits to be written.
     #[inline]
     pub fn is_flushed(&self) -> bool {
@@ -197,6 +197,9 @@ impl Drop for Lane {
         let _ = self.flush();
         if let Some(segment) = self.segment.take() {
             self.store.seal(&segment);
+        }
+        if self.reserve > 0 {
+            self.store.writers.fetch_sub(1, Relaxed);
         }
     }
 }

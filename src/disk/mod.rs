@@ -2,10 +2,11 @@
 //!
 //! From the inside out: [`format`] is the bytes of a record and of a frame of records; [`files`] is what is asked
 //! of a file system; [`store`] knows all segments, how full and how alive each is; [`lane`] appends; [`scan`]
-//! reads a segment from end to end and steps over damage; [`check`] does so for a whole directory.
+//! reads a segment from end to end and steps over damage; [`check`] and [`backup`] do so for a whole directory.
 //!
 //! This layer knows no commands, no data types and no memory tier: a key and a value are bytes.
 
+pub mod backup;
 pub mod check;
 pub mod files;
 pub mod format;

@@ -1,10 +1,12 @@
 //! All segments of a directory: which there are, how full, how much of each is alive, what is synced.
 
-use super::files::{Contents, Files, SegmentFile};
+use super::files::{Contents, Files, SegmentFile, WriteCheckpoint};
 use super::format::{ALIGN, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -37,8 +39,14 @@ impl Location {
         Location(bits)
     }
 
-    fn new(index: usize, offset: u64) -> Location {
+    /// Of a segment's index and an offset in it.
+    pub fn new(index: usize, offset: u64) -> Location {
         Location(((index as u64) << OFFSET_BITS) | (offset / ALIGN as u64))
+    }
+
+    /// The front of its segment.
+    pub fn front(self) -> Location {
+        Location(self.0 >> OFFSET_BITS << OFFSET_BITS)
     }
 
     /// So many bytes after it in its segment.
@@ -46,7 +54,8 @@ impl Location {
         Location(self.0 + (bytes / ALIGN) as u64)
     }
 
-    fn index(self) -> usize {
+    /// The index of its segment.
+    pub fn index(self) -> usize {
         (self.0 >> OFFSET_BITS) as usize
     }
 
@@ -56,12 +65,14 @@ impl Location {
     }
 }
 
-/// What a resident entry keeps of its record: location and length, in 63 bits. Never 0.
+/// What a resident entry keeps of its record: location and length, in 63 bits, and in the last whether more than this
+/// record is needed for its value. Never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place(u64);
 
 impl Place {
     const LEN_MAX: u64 = (1 << 20) - 1;
+    const PART: u64 = 1 << 63;
 
     /// Of a record of `len` bytes, padding included; lengths of 16 MiB and more count as 16 MiB.
     pub fn new(location: Location, len: usize) -> Place {
@@ -85,7 +96,17 @@ impl Place {
 
     /// How many bytes of its segment are alive by it.
     pub fn bytes(self) -> u64 {
-        (self.0 >> (OFFSET_BITS + INDEX_BITS)) * ALIGN as u64
+        ((self.0 & !Self::PART) >> (OFFSET_BITS + INDEX_BITS)) * ALIGN as u64
+    }
+
+    /// Marks that the record is not the whole value: it cannot be read in place of the entry.
+    pub fn as_part(self) -> Place {
+        Place(self.0 | Self::PART)
+    }
+
+    /// Whether the record is not the whole value.
+    pub fn is_part(self) -> bool {
+        self.0 & Self::PART != 0
     }
 }
 
@@ -119,6 +140,11 @@ impl Segment {
         self.sealed.load(Acquire)
     }
 
+    /// Whether a location is in it.
+    pub(super) fn has(&self, location: Location) -> bool {
+        location.index() == self.index
+    }
+
     /// The location of an offset.
     pub fn location(&self, offset: u64) -> Location {
         Location::new(self.index, offset)
@@ -130,6 +156,16 @@ impl Segment {
     /// Those of the file system.
     pub fn contents(&self) -> io::Result<Contents> {
         self.file.contents(self.written())
+    }
+
+    /// Whether all that is written survives a power cut.
+    pub fn is_synced(&self) -> bool {
+        self.synced.load(Relaxed) >= self.written()
+    }
+
+    /// Sets how many bytes of it belong to records that count.
+    pub fn set_live(&self, bytes: u64) {
+        self.live.store(bytes, Relaxed);
     }
 
     /// Recovery has found where the last record ends.
@@ -214,10 +250,14 @@ pub struct Store {
     /// By index; the index of a removed one is used again.
     segments: RwLock<Vec<Option<Arc<Segment>>>>,
     lanes: Mutex<Vec<Weak<AtomicBool>>>,
+    /// Lanes of workers.
+    pub(super) writers: AtomicUsize,
     next_sequence: AtomicU64,
     size_max: AtomicU64,
     /// Segments are being emptied: who finds no room should try again.
     making_room: AtomicBool,
+    /// The next sequence number when it was last found that no segment is worth emptying.
+    found_none_at: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<String>,
     /// Counts flushes, so that a sync can say how far it came.
@@ -257,9 +297,11 @@ impl Store {
             files,
             segments: RwLock::new(segments),
             lanes: Mutex::default(),
+            writers: AtomicUsize::new(0),
             next_sequence: AtomicU64::new(next_sequence),
             size_max: AtomicU64::new(size_max),
             making_room: AtomicBool::new(false),
+            found_none_at: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
             // What is there already is synced once.
@@ -281,6 +323,11 @@ impl Store {
         let mut lanes = self.lanes.lock();
         lanes.retain(|lane| lane.strong_count() > 0);
         lanes.push(Arc::downgrade(holds));
+    }
+
+    /// Whether several workers write.
+    pub fn has_several_writers(&self) -> bool {
+        self.writers.load(Relaxed) > 1
     }
 
     /// Waits until each lane has been without anything to write for a moment; answers whether all were in time.
@@ -376,10 +423,11 @@ impl Store {
     /// Removes a segment none of whose records counts.
     ///
     /// # Errors
-    /// Those of the file system; the segment is forgotten all the same.
+    /// Those of the file system; the segment stays then, for the next start would find it.
     pub fn remove(&self, segment: &Segment) -> io::Result<()> {
+        self.files.remove(segment.sequence)?;
         self.segments.write()[segment.index] = None;
-        self.files.remove(segment.sequence)
+        Ok(())
     }
 
     fn segment(&self, location: Location) -> Option<Arc<Segment>> {
@@ -391,11 +439,51 @@ impl Store {
         Some(self.segments.read().get(location.index())?.as_ref()?.sequence)
     }
 
+    /// Notes that an import begins, or that it is complete.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn note_import(&self, begins: bool) -> io::Result<()> {
+        self.files.note_import(begins)
+    }
+
+    /// The file that a clean stop has left, if there is one.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn checkpoint(&self) -> io::Result<Option<Contents>> {
+        self.files.checkpoint()
+    }
+
+    /// Leaves a file for the next start, in place of an older one.
+    ///
+    /// # Errors
+    /// Those of the file system and of `write`; an older file stays then.
+    pub fn write_checkpoint(&self, write: WriteCheckpoint<'_>) -> io::Result<()> {
+        self.files.write_checkpoint(write)
+    }
+
     /// Whether the record at a place can be read.
     pub fn is_written(&self, place: Place) -> bool {
         let segments = self.segments.read();
         let segment = segments.get(place.location().index()).and_then(Option::as_ref);
         segment.is_some_and(|segment| segment.written() > place.location().offset())
+    }
+
+    /// Whether the record at a place survives a power cut.
+    pub fn is_synced(&self, place: Place) -> bool {
+        let segments = self.segments.read();
+        let segment = segments.get(place.location().index()).and_then(Option::as_ref);
+        segment.is_some_and(|segment| segment.synced.load(Relaxed) > place.location().offset())
+    }
+
+    /// Whether nothing is added any more to the segment that has a place.
+    pub fn is_sealed(&self, place: Place) -> bool {
+        let segments = self.segments.read();
+        segments
+            .get(place.location().index())
+            .and_then(Option::as_ref)
+            .is_some_and(|segment| segment.is_sealed())
     }
 
     /// Reads the record at a location into `out`; `wait` says whether the disk may be waited for.
@@ -438,20 +526,33 @@ impl Store {
 
     /// A record has come to count.
     pub fn add_live(&self, place: Place) {
-        if let Some(Some(segment)) = self.segments.read().get(place.location().index()) {
-            segment.add_live(place.bytes());
+        self.add_live_bytes(place.location(), place.bytes());
+    }
+
+    /// So many bytes more of records count, in the segment that has this location.
+    pub fn add_live_bytes(&self, location: Location, bytes: u64) {
+        if let Some(Some(segment)) = self.segments.read().get(location.index()) {
+            segment.add_live(bytes);
         }
     }
 
     /// A record no longer counts.
     pub fn sub_live(&self, place: Place) {
-        if let Some(Some(segment)) = self.segments.read().get(place.location().index()) {
-            segment.sub_live(place.bytes());
+        self.sub_live_bytes(place.location(), place.bytes());
+    }
+
+    /// So many bytes of records no longer count, in the segment that has this location.
+    pub fn sub_live_bytes(&self, location: Location, bytes: u64) {
+        if let Some(Some(segment)) = self.segments.read().get(location.index()) {
+            segment.sub_live(bytes);
         }
     }
 
-    /// Notes whether segments are being emptied.
+    /// Notes whether segments are being emptied, or none is worth it.
     pub fn set_making_room(&self, making: bool) {
+        if !making {
+            self.found_none_at.store(self.next_sequence.load(Relaxed), Relaxed);
+        }
         self.making_room.store(making, Relaxed);
     }
 
@@ -459,7 +560,9 @@ impl Store {
     pub fn is_passing(&self, error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::StorageFull
             && error.raw_os_error().is_none()
-            && self.making_room.load(Relaxed)
+            && (self.making_room.load(Relaxed)
+                // Nobody has looked since the last segment was made.
+                || self.found_none_at.load(Relaxed) < self.next_sequence.load(Relaxed))
     }
 
     /// Notes that writing failed. Writes are refused until it succeeds again.
@@ -531,7 +634,7 @@ impl Store {
         }
         for segment in self.segments() {
             let written = segment.written();
-            if segment.synced.load(Relaxed) >= written {
+            if segment.is_synced() {
                 continue;
             }
             let started = Instant::now();

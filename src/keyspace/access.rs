@@ -7,6 +7,7 @@ use crate::memory::entry::NewValue;
 use crate::memory::slot::{EntryMut, EntryRef};
 use crate::memory::{Entry, KeyHash, ShardGuard, ShardState};
 use crate::value::hash::Hash;
+use crate::value::journal::Edit;
 use crate::value::string::StringRef;
 use crate::value::{Collection, Typed};
 use smallvec::SmallVec;
@@ -186,6 +187,14 @@ impl Keyspace {
     }
 }
 
+/// An entry is about to be changed in a way that no journal can tell.
+#[inline]
+fn log_whole(space: &Keyspace, scratch: &mut Scratch, entry: &Entry) {
+    if let Some(journal) = space.journal(scratch, entry.place()) {
+        journal.tells_not_all();
+    }
+}
+
 /// Whether a deadline has passed.
 pub(super) fn is_due(entry: &Entry, now_ms: i64) -> bool {
     entry.expires_at_ms().is_some_and(|at| at <= now_ms)
@@ -263,7 +272,7 @@ impl<'a> Access<'a> {
     }
 
     /// Finds a key that is not due; one that is due is removed (or, while clients are paused, hidden).
-    fn find(&mut self, key: Key<'_>) -> Option<(usize, usize)> {
+    pub(super) fn find(&mut self, key: Key<'_>) -> Option<(usize, usize)> {
         let lock = self.lock_of(key);
         let table = &self.locks[lock].guard.table;
         let Some(index) = table.find(key.hash.position(), key.name) else {
@@ -344,8 +353,23 @@ impl<'a> Access<'a> {
         if self.touch {
             self.note_use(lock, index);
         }
-        self.locks[lock].guard.before_change(index);
-        Some(self.locks[lock].guard.table.at_mut(index))
+        let state = &mut *self.locks[lock].guard;
+        state.before_change(index);
+        log_whole(self.space, self.scratch, &state.table.at(index));
+        Some(state.table.at_mut(index))
+    }
+
+    /// The collection of an entry, with its journal.
+    #[inline]
+    fn edit_at<T: Typed>(&mut self, lock: usize, index: usize) -> Result<Edit<'_, T>, WrongType> {
+        if self.touch {
+            self.note_use(lock, index);
+        }
+        let state = &mut *self.locks[lock].guard;
+        state.before_change(index);
+        let place = state.table.at(index).place();
+        let value = state.table.at_mut(index).into_collection().and_then(T::of_mut).ok_or(WrongType)?;
+        Ok(Edit::new(value, self.space.journal(self.scratch, place)))
     }
 
     /// Records an edit made in place.
@@ -379,9 +403,9 @@ impl<'a> Access<'a> {
     /// The collection of a key to edit in place. An edit must be followed by [`Self::edited`], and by
     /// [`Self::remove_if_empty`] where it may have taken the last member.
     #[inline]
-    pub fn write<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, WrongType> {
-        match self.edit(key) {
-            Some(entry) => entry.into_collection().and_then(T::of_mut).map(Some).ok_or(WrongType),
+    pub fn write<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Edit<'_, T>>, WrongType> {
+        match self.find(key) {
+            Some((lock, index)) => self.edit_at(lock, index).map(Some),
             None => Ok(None),
         }
     }
@@ -389,7 +413,7 @@ impl<'a> Access<'a> {
     /// As [`Self::write`], but makes the key with an empty collection where there is none. Something must
     /// be added to it.
     #[inline]
-    pub fn write_or_create<T: Typed>(&mut self, key: Key<'_>) -> Result<&mut T, WrongType> {
+    pub fn write_or_create<T: Typed>(&mut self, key: Key<'_>) -> Result<Edit<'_, T>, WrongType> {
         let (lock, index) = match self.find(key) {
             Some(found) => found,
             None => {
@@ -400,12 +424,7 @@ impl<'a> Access<'a> {
                 self.find(key).ok_or(WrongType)?
             }
         };
-        if self.touch {
-            self.note_use(lock, index);
-        }
-        self.locks[lock].guard.before_change(index);
-        let entry = self.locks[lock].guard.table.at_mut(index);
-        entry.into_collection().and_then(T::of_mut).ok_or(WrongType)
+        self.edit_at(lock, index)
     }
 
     /// Removes a key whose collection has lost its last member; answers whether it had.
@@ -450,8 +469,10 @@ impl<'a> Access<'a> {
                 if self.touch {
                     self.note_use(lock, index);
                 }
-                self.locks[lock].guard.before_change(index);
-                let mut entry = self.locks[lock].guard.table.at_mut(index);
+                let state = &mut *self.locks[lock].guard;
+                state.before_change(index);
+                log_whole(self.space, self.scratch, &state.table.at(index));
+                let mut entry = state.table.at_mut(index);
                 if entry.is_large() {
                     let bits = entry.access_bits();
                     let mut fresh = self.space.new_entry(key.name, value, new);
@@ -518,8 +539,11 @@ impl<'a> Access<'a> {
         event: &'static str,
     ) {
         if let Some((lock, index)) = self.find(key) {
-            self.locks[lock].guard.before_change(index);
-            let mut entry = self.locks[lock].guard.table.at_mut(index);
+            let state = &mut *self.locks[lock].guard;
+            state.before_change(index);
+            let mut entry = state.table.at_mut(index);
+            // Every record has the deadline.
+            let _ = self.space.journal(self.scratch, entry.place());
             let old = entry.expires_at_ms();
             entry.set_expiry(expires_at_ms);
             drop(entry);

@@ -7,7 +7,7 @@ use crate::disk::format::{self, SEGMENT_HEADER_BYTES, padded};
 use crate::disk::scan::scan;
 use crate::disk::store::{Segment, SyncPolicy};
 use crate::disk::{Frame, Kind, Lane, Place, Record};
-use crate::memory::ShardState;
+use crate::memory::{Chain, ShardState};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,6 +45,8 @@ struct Moved {
     old: Place,
     /// Its place in the frame.
     start: usize,
+    /// Of a delta the key and the version.
+    delta: Option<(Box<[u8]>, u64)>,
 }
 
 impl Keyspace {
@@ -93,6 +95,10 @@ impl Keyspace {
         now_ms: i64,
     ) -> io::Result<bool> {
         let store = tier.store();
+        // What is copied is on its own from then on: it must not survive what was written together with it.
+        if tier.sync_policy() != SyncPolicy::Never && !segment.is_synced() {
+            store.sync()?;
+        }
         // Also where nothing seems to count: what is counted only says what is worth looking at.
         self.empty(tier, scratch, lane, segment, evict, rule, now_ms)?;
         if tier.sync_policy() != SyncPolicy::Never {
@@ -155,6 +161,15 @@ impl Keyspace {
                         push(&mut frame, record);
                     }
                 }
+                (Kind::Delta, Some(database)) => {
+                    let key = self.key(database, record.key);
+                    if self.continues(key, record.version) {
+                        let (hash, start) = (key.hash, frame.len());
+                        push(&mut frame, record);
+                        let delta = Some((record.key.into(), record.version));
+                        moved.push(Moved { database, hash, old: place, start, delta });
+                    }
+                }
                 (Kind::String | Kind::Collection, Some(database)) => {
                     let key = self.key(database, record.key);
                     let may_go = match evict {
@@ -166,7 +181,7 @@ impl Keyspace {
                         Counts::Yes => {
                             let start = frame.len();
                             push(&mut frame, record);
-                            moved.push(Moved { database, hash: key.hash, old: place, start });
+                            moved.push(Moved { database, hash: key.hash, old: place, start, delta: None });
                         }
                         Counts::Goes => {
                             self.evict_cold(scratch, key, place, now_ms);
@@ -208,13 +223,18 @@ impl Keyspace {
         let mut moves = moved.drain(..).peekable();
         for range in ranges {
             let place = Place::new(base.after(range.start), padded(range.len()));
-            let Some(Moved { database, hash, old, .. }) = moves.next_if(|moved| moved.start == range.start)
+            let Some(Moved { database, hash, old, delta, .. }) =
+                moves.next_if(|moved| moved.start == range.start)
             else {
                 store.add_live(place);
                 continue;
             };
             let mut state = self.database(database).shard_of(hash).lock();
-            if repoint(&mut state, hash.position(), old, place) {
+            let counts = match delta {
+                Some((key, version)) => repoint_delta(&mut state, hash.position(), &key, version, old, place),
+                None => repoint(&mut state, hash.position(), old, place),
+            };
+            if counts {
                 store.add_live(place);
                 store.sub_live(old);
             }
@@ -228,6 +248,12 @@ impl Keyspace {
     fn is_logged(&self, key: Key<'_>) -> bool {
         let state = self.database(key.database).shard_of(key.hash).lock();
         state.table.get(key.hash.position(), key.name).is_some_and(|entry| entry.place() != 0)
+    }
+
+    /// Whether a delta of this version belongs to what its key has in memory.
+    fn continues(&self, key: Key<'_>, version: u64) -> bool {
+        let mut state = self.database(key.database).shard_of(key.hash).lock();
+        chain_of(&mut state, key.hash.position(), key.name).is_some_and(|chain| chain.has(version))
     }
 
     /// Whether the record at a place is that of its key.
@@ -275,13 +301,40 @@ fn repoint(state: &mut ShardState, position: u32, old: Place, new: Place) -> boo
         state.table.move_cold(index, new.location().bits());
         return true;
     }
-    match state.table.index_of_place(position, old.bits()) {
-        Some(index) => {
-            state.table.at_mut(index).set_place(new.bits());
-            true
-        }
-        None => false,
+    let is_old = |bits| Place::from_bits(bits).is_some_and(|place| place.location() == old.location());
+    let Some(index) = state.table.index_of_place(position, is_old) else { return false };
+    let mut entry = state.table.at_mut(index);
+    let is_part = Place::from_bits(entry.place()).is_some_and(Place::is_part);
+    entry.set_place(if is_part { new.as_part() } else { new }.bits());
+    drop(entry);
+    if let Some(chain) = state.chains.remove(&old.location().bits()) {
+        state.chains.insert(new.location().bits(), chain);
     }
+    true
+}
+
+/// The chain of a key in memory.
+fn chain_of<'s>(state: &'s mut ShardState, position: u32, key: &[u8]) -> Option<&'s mut Chain> {
+    let place = Place::from_bits(state.table.get(position, key)?.place())?;
+    state.chains.get_mut(&place.location().bits())
+}
+
+/// The same for a record of the chain of a key.
+fn repoint_delta(
+    state: &mut ShardState,
+    position: u32,
+    key: &[u8],
+    version: u64,
+    old: Place,
+    new: Place,
+) -> bool {
+    let Some(chain) = chain_of(state, position, key).filter(|chain| chain.has(version)) else { return false };
+    chain.add(old.location().front().bits(), -(old.bytes() as i64));
+    chain.add(new.location().front().bits(), new.bytes() as i64);
+    if Place::from_bits(chain.last).is_some_and(|last| last.location() == old.location()) {
+        chain.last = new.bits();
+    }
+    true
 }
 
 /// Whether the bound is near.

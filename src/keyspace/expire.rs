@@ -6,6 +6,7 @@ use crate::config::NotifyFlags;
 use crate::memory::{Entry, ShardState};
 use crate::value::Typed;
 use crate::value::hash::Hash;
+use crate::value::journal::Edit;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// How many items of a wheel are dealt with in one hold of a shard's lock.
@@ -86,7 +87,7 @@ impl Keyspace {
             }
             for key in &field_due {
                 if !due.contains(key) {
-                    fields_removed.extend(remove_fields(state, position, key, now_ms));
+                    fields_removed.extend(self.remove_fields(scratch, state, position, key, now_ms));
                 }
             }
             for key in &due {
@@ -143,6 +144,34 @@ impl Keyspace {
         self.deliver(scratch);
         items.max(1) + fields
     }
+
+    /// Removes the fields of a hash that are due, a bounded number; the wheel comes up again for the rest.
+    fn remove_fields(
+        &self,
+        scratch: &mut Scratch,
+        state: &mut ShardState,
+        position: u32,
+        key: &[u8],
+        now_ms: i64,
+    ) -> Option<FieldsRemoved> {
+        let index = state.table.find(position, key)?;
+        state.before_change(index);
+        let place = state.table.at(index).place();
+        let hash = state.table.at_mut(index).into_collection().and_then(Hash::of_mut)?;
+        let mut hash = Edit::new(hash, self.journal(scratch, place));
+        let removed = hash.remove_due(now_ms, FIELDS_PER_LOCK);
+        let (next, is_empty) = (hash.next_deadline(), hash.is_empty());
+        if removed == 0 {
+            return None;
+        }
+        if let Some(next) = next {
+            state.file_expiry(position, next, now_ms);
+        }
+        state.version += 1;
+        let emptied = is_empty.then(|| state.table.remove_at(index));
+        state.expires -= u32::from(emptied.as_ref().is_some_and(|entry| entry.expires_at_ms().is_some()));
+        Some(FieldsRemoved { key: key.into(), version: state.version, count: removed, emptied })
+    }
 }
 
 /// A hash that has lost fields.
@@ -153,23 +182,4 @@ struct FieldsRemoved {
     count: usize,
     /// The entry, if no field was left.
     emptied: Option<Entry>,
-}
-
-/// Removes the fields of a hash that are due, a bounded number; the wheel comes up again for the rest.
-fn remove_fields(state: &mut ShardState, position: u32, key: &[u8], now_ms: i64) -> Option<FieldsRemoved> {
-    let index = state.table.find(position, key)?;
-    state.before_change(index);
-    let hash = state.table.at_mut(index).into_collection().and_then(Hash::of_mut)?;
-    let removed = hash.remove_due(now_ms, FIELDS_PER_LOCK);
-    let (next, is_empty) = (hash.next_deadline(), hash.is_empty());
-    if removed == 0 {
-        return None;
-    }
-    if let Some(next) = next {
-        state.file_expiry(position, next, now_ms);
-    }
-    state.version += 1;
-    let emptied = is_empty.then(|| state.table.remove_at(index));
-    state.expires -= u32::from(emptied.as_ref().is_some_and(|entry| entry.expires_at_ms().is_some()));
-    Some(FieldsRemoved { key: key.into(), version: state.version, count: removed, emptied })
 }

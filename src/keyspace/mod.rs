@@ -5,10 +5,13 @@
 //! [`Effect`]s, to keyspace notifications and WATCH. This is the only layer that knows all tiers.
 
 mod access;
+pub mod checkpoint;
+mod cold;
 mod compact;
 mod effect;
 mod evict;
 mod expire;
+mod log;
 mod notify;
 mod reclaim;
 mod recover;
@@ -21,12 +24,13 @@ mod waiting;
 mod watch;
 
 pub use access::{Access, Expiry, Key, Lookup, Scope, WrongType};
+pub use cold::ColdKeys;
 pub use compact::{CompactRule, Evict};
 pub use effect::{Change, Effect};
 pub use evict::OutOfMemory;
 pub use reclaim::Reclaimer;
 pub use recover::{Progress, Recovered};
-pub use tier::{ColdKeys, NotReady, Tier};
+pub use tier::{NotReady, Tier};
 pub use waiting::Waiting;
 pub use watch::Watchers;
 
@@ -118,11 +122,18 @@ impl RandomSource {
     }
 }
 
+fn hasher(seeds: [u64; 4]) -> ahash::RandomState {
+    let [one, two, three, four] = seeds;
+    ahash::RandomState::with_seeds(one, two, three, four)
+}
+
 /// All databases.
 pub struct Keyspace {
     databases: Box<[OnceLock<Database>]>,
     shards: usize,
     hasher: ahash::RandomState,
+    /// What the hash is keyed with.
+    seeds: [u64; 4],
     tier: Option<Arc<Tier>>,
     hand: Mutex<Hand>,
     reclaimer: Reclaimer,
@@ -145,10 +156,13 @@ pub struct Keyspace {
 impl Keyspace {
     /// An empty keyspace of `databases` databases with `shards` shards each.
     pub fn new(databases: usize, shards: usize, pubsub: Arc<PubSub>) -> Keyspace {
+        let random = ahash::RandomState::new();
+        let seeds = [0_u64, 1, 2, 3].map(|number| random.hash_one(number));
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             shards,
-            hasher: ahash::RandomState::new(),
+            hasher: hasher(seeds),
+            seeds,
             tier: None,
             hand: Mutex::default(),
             reclaimer: Reclaimer::start(),
@@ -167,6 +181,11 @@ impl Keyspace {
 
     /// Adds the second tier, before anything is in the first.
     pub fn with_tier(mut self, tier: Arc<Tier>) -> Keyspace {
+        // Slots that a clean stop has left are in the order of its hash.
+        let left = tier.store().checkpoint().ok().flatten();
+        if let Some(seeds) = left.and_then(|bytes| checkpoint::seeds(&bytes)) {
+            (self.hasher, self.seeds) = (hasher(seeds), seeds);
+        }
         self.tier = Some(tier);
         self
     }

@@ -34,6 +34,9 @@ struct Counters {
 
 /// The records of a shard no longer count.
 pub(super) fn forget_places(shard: &ShardState, store: &Store) {
+    for (segment, bytes) in shard.chains.values().flat_map(|chain| &chain.segments) {
+        store.sub_live_bytes(Location::from_bits(*segment), *bytes);
+    }
     let mut buffer = Vec::new();
     for (_, held) in shard.table.held_from(0) {
         match held {

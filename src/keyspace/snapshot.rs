@@ -11,7 +11,7 @@
 //! snapshot at a time.
 
 use super::{Expiry, Keyspace, Lookup, Scratch};
-use crate::config::NotifyFlags;
+use crate::config::{NotifyFlags, Settings};
 use crate::memory::capture::{Capture, Kept, Records, Usage};
 use crate::memory::entry::NewValue;
 use crate::memory::{ShardGuard, usage};
@@ -382,6 +382,8 @@ pub enum ImportError {
     Database(u64),
     /// It has a key that is there already.
     Duplicate(Vec<u8>),
+    /// The log on disk cannot be written.
+    Log(io::Error),
 }
 
 impl fmt::Display for ImportError {
@@ -392,6 +394,7 @@ impl fmt::Display for ImportError {
             ImportError::Database(number) => {
                 write!(f, "it has keys of database {number}: `databases` is too low")
             }
+            ImportError::Log(error) => write!(f, "the log on disk cannot be written: {error}"),
             ImportError::Duplicate(key) => write!(f, "the key '{}' comes twice", key.escape_ascii()),
         }
     }
@@ -399,12 +402,22 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// Adds all keys of the file at `path` that are not due at `now_ms`; says every second how far it is.
+/// Adds all keys of the file at `path` that are not due at `now_ms`; says every second how far it is. With a second tier
+/// values leave memory meanwhile as the settings say.
 ///
 /// # Errors
 /// What is wrong with the file; the keys before the fault are in the keyspace then.
-pub fn import(space: &Keyspace, path: &Path, limits: &Limits, now_ms: i64) -> Result<Imported, ImportError> {
+pub fn import(
+    space: &Keyspace,
+    path: &Path,
+    limits: &Limits,
+    settings: &Settings,
+    now_ms: i64,
+) -> Result<Imported, ImportError> {
     let file = File::open(path).map_err(ImportError::Open)?;
+    let store = space.tier().map(|tier| tier.store());
+    // Should it not come to its end, nobody must take what is logged by then for all.
+    store.map_or(Ok(()), |store| store.note_import(true)).map_err(ImportError::Log)?;
     let total = file.metadata().map_or(0, |metadata| metadata.len());
     let mut reader = Reader::new(file).map_err(ImportError::File)?;
     let mut imported = Imported::default();
@@ -420,6 +433,11 @@ pub fn import(space: &Keyspace, path: &Path, limits: &Limits, now_ms: i64) -> Re
             Item::Record(record) => {
                 add(space, &mut scratch, record, now_ms)?;
                 imported.keys += 1;
+                if space.tier().is_some() && settings.maxmemory > 0 {
+                    // Where nothing can leave, the file is read all the same.
+                    let _ = space.make_room(&mut scratch, settings, now_ms);
+                }
+                scratch.commit().map_err(ImportError::Log)?;
             }
         }
         if reported.elapsed() >= REPORT_EVERY {
@@ -430,6 +448,7 @@ pub fn import(space: &Keyspace, path: &Path, limits: &Limits, now_ms: i64) -> Re
         }
     }
     usage::publish();
+    store.map_or(Ok(()), |store| store.note_import(false)).map_err(ImportError::Log)?;
     imported.bytes = reader.bytes();
     if imported.functions > 0 {
         tracing::warn!(libraries = imported.functions, "functions are not supported, and were left out");

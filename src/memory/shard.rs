@@ -4,6 +4,7 @@
 //! await, and nothing is sent, published or freed in bulk while one is held.
 
 use super::capture::Capture;
+use super::chain::Chains;
 use super::entry::Entry;
 use super::slot::{POSITION_BITS, Slot};
 use super::table::Table;
@@ -37,6 +38,8 @@ pub struct ShardState {
     pub version: u64,
     /// What a snapshot has yet to save of the shard; `None` while none is taken.
     pub capture: Option<Box<Capture>>,
+    /// The records on disk of large collections.
+    pub chains: Chains,
 }
 
 impl ShardState {

@@ -144,13 +144,13 @@ impl Table {
         here.enumerate().filter_map(move |(offset, slot)| Some((start + offset, slot.location()?)))
     }
 
-    /// The index of the resident entry at a position that has this place on disk.
-    pub fn index_of_place(&self, position: u32, place: u64) -> Option<usize> {
+    /// The index of the first resident entry at a position whose place on disk is the right one.
+    pub fn index_of_place(&self, position: u32, is_right: impl Fn(u64) -> bool) -> Option<usize> {
         let start = if self.len == 0 { self.slots.len() } else { self.lower_bound(position) };
         let here =
             self.slots[start..].iter().take_while(|slot| !slot.is_empty() && slot.position() == position);
         // SAFETY: a resident slot, and `&self` keeps the table as it is.
-        let has_place = |slot: &Slot| slot.is_resident() && unsafe { slot.entry() }.place() == place;
+        let has_place = |slot: &Slot| slot.is_resident() && is_right(unsafe { slot.entry() }.place());
         here.enumerate().find(|(_, slot)| has_place(slot)).map(|(offset, _)| start + offset)
     }
 

@@ -183,12 +183,13 @@ mod tests {
     fn a_large_allocation_is_seen_once_published() {
         publish();
         let before = allocated_bytes();
-        let held = vec![1_u8; 64 << 20];
+        // Other tests allocate meanwhile.
+        let held = vec![1_u8; 512 << 20];
         publish();
-        assert!(allocated_bytes() >= before + (60 << 20));
+        assert!(allocated_bytes() >= before + (400 << 20));
         drop(held);
         assert!(call(c"arena.4096.purge") && call(c"arena.4096.decay"), "the allocator knows these controls");
         publish();
-        assert!(allocated_bytes() < before + (30 << 20));
+        assert!(allocated_bytes() < before + (200 << 20));
     }
 }

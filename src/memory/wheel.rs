@@ -69,6 +69,11 @@ impl Wheel {
         self.buckets.pop_first();
     }
 
+    /// All positions, by the time at which they come up.
+    pub fn items(&self) -> impl Iterator<Item = (i64, &[u32])> {
+        self.buckets.iter().map(|(at, positions)| (*at, &positions[..]))
+    }
+
     /// The bytes of all buckets.
     pub fn bytes(&self) -> usize {
         self.buckets.values().map(|bucket| bucket.capacity() * 4 + 48).sum()

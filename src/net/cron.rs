@@ -1,10 +1,10 @@
 //! What is done at intervals (`hz`), on the main thread: memory figures, rates, limits that time decides.
 
+use super::disk;
 use crate::client::{Client, Flags};
 use crate::clock;
-use crate::command::{Paused, Services, limits};
-use crate::config::{AppendFsync, Policy, Settings};
-use crate::disk::store::SyncPolicy;
+use crate::command::{Paused, Services};
+use crate::config::{Policy, Settings};
 use crate::memory::access::AccessMode;
 use crate::memory::usage;
 use std::sync::Arc;
@@ -23,13 +23,7 @@ pub fn apply(services: &Services, settings: &Settings) {
         decay_minutes: settings.lfu_decay_time_minutes,
     });
     if let Some(tier) = services.keyspace.tier() {
-        let sync = match settings.appendfsync {
-            AppendFsync::Always => SyncPolicy::Always,
-            AppendFsync::EverySecond => SyncPolicy::EverySecond,
-            AppendFsync::No => SyncPolicy::Never,
-        };
-        let limits = limits(settings);
-        tier.follow(settings.appendonly, sync, settings.maxmemory, settings.l2_size, limits);
+        disk::follow(tier, settings);
     }
     services.pubsub.set_limit(settings.client_output_buffer_limit.pubsub.hard_bytes);
 }

@@ -1,12 +1,12 @@
 //! The threads of the second tier: one finds the keys at the start, one syncs.
 
 use crate::clock;
-use crate::command::Services;
-use crate::config::{Policy, Settings};
+use crate::command::{Services, limits};
+use crate::config::{AppendFsync, Policy, Settings};
 use crate::disk::Lane;
 use crate::disk::files::Directory;
 use crate::disk::store::{Store, SyncPolicy};
-use crate::keyspace::{CompactRule, Evict, Scratch};
+use crate::keyspace::{CompactRule, Evict, Scratch, Tier};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +26,19 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 pub fn open(settings: &Settings) -> Result<Arc<Store>, String> {
     let path = Path::new(&settings.l2_dir);
     let directory = Directory::lock(path)?;
+    directory.drop_half_import().map_err(|error| format!("{}: {error}", path.display()))?;
     let store = Store::open(Box::new(directory), settings.l2_size);
     Ok(Arc::new(store.map_err(|error| format!("{}: {error}", path.display()))?))
+}
+
+/// Makes the tier follow the settings.
+pub fn follow(tier: &Tier, settings: &Settings) {
+    let sync = match settings.appendfsync {
+        AppendFsync::Always => SyncPolicy::Always,
+        AppendFsync::EverySecond => SyncPolicy::EverySecond,
+        AppendFsync::No => SyncPolicy::Never,
+    };
+    tier.follow(settings.appendonly, sync, settings.maxmemory, settings.l2_size, limits(settings));
 }
 
 /// Starts the threads; `has_log` where there are keys to find.
@@ -130,5 +141,9 @@ pub fn stop(services: &Services, threads: Vec<JoinHandle<()>>) {
     }
     if let Err(error) = tier.store().sync() {
         tracing::error!(%error, "the last writes could not be synced");
+    } else if !services.loading.load(Relaxed)
+        && let Err(error) = services.keyspace.write_checkpoint()
+    {
+        tracing::warn!(%error, "no checkpoint: the next start reads the whole log");
     }
 }

@@ -11,6 +11,7 @@ mod disk;
 mod held;
 mod listener;
 mod migrate;
+pub mod offline;
 mod server;
 mod stream;
 mod worker;

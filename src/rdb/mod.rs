@@ -12,10 +12,11 @@ mod stream;
 mod types;
 mod write;
 
-use crate::value::list::ChunkLimit;
-use crate::value::set::{Set, SetLimits};
+pub use crate::value::Limits;
+
+use crate::value::Collection;
+use crate::value::set::Set;
 use crate::value::string::StringRef;
-use crate::value::{Collection, PackLimits};
 use read::Reader;
 
 /// The latest version of the format that is read.
@@ -26,28 +27,6 @@ const FOOTER_BYTES: usize = 10;
 /// Bytes that are no value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Malformed;
-
-/// Up to where collections that are read stay packed.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Hashes.
-    pub hash: PackLimits,
-    /// Lists.
-    pub list: ChunkLimit,
-    /// Sets.
-    pub set: SetLimits,
-    /// Sorted sets.
-    pub zset: PackLimits,
-}
-
-impl Limits {
-    /// Under which all stay as packed as they were written, or nothing but a list stays packed.
-    pub fn for_copies(self, packed: bool) -> Limits {
-        let most = if packed { usize::MAX } else { 0 };
-        let pack = PackLimits { entries: most, value_bytes: most };
-        Limits { hash: pack, list: self.list, set: SetLimits { ints: most, pack }, zset: pack }
-    }
-}
 
 /// A value that was read.
 pub enum Decoded {
@@ -76,6 +55,7 @@ pub fn write_copy(out: &mut Vec<u8>, value: &Value<'_>) {
             out.push(types::SET_LISTPACK);
             write::bytes(out, pack.as_bytes());
         }
+        Value::Collection(Collection::Stream(stream)) => stream::write_copy(out, stream),
         value => {
             write_value(out, None, value);
         }

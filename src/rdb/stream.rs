@@ -22,8 +22,17 @@ fn raw_id(id: Id) -> [u8; 16] {
 
 /// Appends the type and the value, in the form of version 7.0.
 pub fn write(out: &mut Vec<u8>, key: Option<&[u8]>, stream: &Stream) {
+    write_as(STREAM_LISTPACKS_2, out, key, stream);
+}
+
+/// Appends the type and the value with all that there is to them, in the form of version 7.2.
+pub fn write_copy(out: &mut Vec<u8>, stream: &Stream) {
+    write_as(STREAM_LISTPACKS_3, out, None, stream);
+}
+
+fn write_as(kind: u8, out: &mut Vec<u8>, key: Option<&[u8]>, stream: &Stream) {
     let Stream { log, groups } = stream;
-    begin(out, STREAM_LISTPACKS_2, key);
+    begin(out, kind, key);
     length(out, log.nodes().len() as u64);
     for node in log.nodes() {
         bytes(out, &raw_id(node.id()));
@@ -50,6 +59,9 @@ pub fn write(out: &mut Vec<u8>, key: Option<&[u8]>, stream: &Stream) {
         for consumer in group.consumers() {
             bytes(out, &consumer.name);
             out.extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
+            if kind == STREAM_LISTPACKS_3 {
+                out.extend_from_slice(&consumer.active_at_ms.unwrap_or(-1).to_le_bytes());
+            }
             length(out, consumer.pending_len() as u64);
             consumer.pending_from(Id::MIN).for_each(|id| out.extend_from_slice(&raw_id(id)));
         }

@@ -10,6 +10,7 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
+pub mod journal;
 pub mod lcs;
 pub mod list;
 pub mod listpack;
@@ -22,10 +23,10 @@ pub mod table;
 pub mod zset;
 
 use hash::Hash;
-use list::List;
+use list::{ChunkLimit, List};
 use listpack::Listpack;
 use prefetch::{Aim, prefetch_all, prefetch_ends};
-use set::Set;
+use set::{Set, SetLimits};
 use stream::Stream;
 use zset::Zset;
 
@@ -36,6 +37,28 @@ pub struct PackLimits {
     pub entries: usize,
     /// The longest member in bytes.
     pub value_bytes: usize,
+}
+
+/// Up to where collections of all types stay packed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Hashes.
+    pub hash: PackLimits,
+    /// Lists.
+    pub list: ChunkLimit,
+    /// Sets.
+    pub set: SetLimits,
+    /// Sorted sets.
+    pub zset: PackLimits,
+}
+
+impl Limits {
+    /// Under which all stay as packed as they were written, or nothing but a list stays packed.
+    pub fn for_copies(self, packed: bool) -> Limits {
+        let most = if packed { usize::MAX } else { 0 };
+        let pack = PackLimits { entries: most, value_bytes: most };
+        Limits { hash: pack, list: self.list, set: SetLimits { ints: most, pack }, zset: pack }
+    }
 }
 
 /// A pack longer than this is never added to: its length has 32 bits.

@@ -20,6 +20,7 @@ mod keys;
 mod large_values;
 mod limits;
 mod notifications;
+mod offline;
 mod protocol;
 mod pubsub;
 mod redis_cli;

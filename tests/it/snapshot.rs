@@ -24,7 +24,7 @@ fn wait_for_save(c: &mut Client) {
 }
 
 /// Fills some databases with values of every type in every encoding.
-fn fill(c: &mut Client) {
+pub fn fill(c: &mut Client) {
     let numbered = |command: &str, count: usize, item: &dyn Fn(usize) -> String| {
         let items: Vec<String> = (0..count).map(item).collect();
         format!("{command} {}", items.join(" "))
@@ -85,11 +85,11 @@ fn sorted(reply: &Value, step: usize) -> Vec<Vec<Value>> {
 }
 
 /// All keys of all databases with their types, deadlines and values.
-fn contents(c: &mut Client) -> BTreeMap<(usize, Vec<u8>), String> {
+pub fn contents(c: &mut Client) -> BTreeMap<(usize, Vec<u8>), String> {
     contents_of(c, 0..16)
 }
 
-fn contents_of(c: &mut Client, databases: Range<usize>) -> BTreeMap<(usize, Vec<u8>), String> {
+pub fn contents_of(c: &mut Client, databases: Range<usize>) -> BTreeMap<(usize, Vec<u8>), String> {
     let mut found = BTreeMap::new();
     for database in databases {
         c.run(&format!("SELECT {database}"));
@@ -127,7 +127,7 @@ fn contents_of(c: &mut Client, databases: Range<usize>) -> BTreeMap<(usize, Vec<
 }
 
 #[track_caller]
-fn assert_same(one: &BTreeMap<(usize, Vec<u8>), String>, other: &BTreeMap<(usize, Vec<u8>), String>) {
+pub fn assert_same(one: &BTreeMap<(usize, Vec<u8>), String>, other: &BTreeMap<(usize, Vec<u8>), String>) {
     for (key, value) in one {
         let name = key.1.escape_ascii();
         assert_eq!(other.get(key), Some(value), "{} of database {}", name, key.0);
@@ -135,7 +135,7 @@ fn assert_same(one: &BTreeMap<(usize, Vec<u8>), String>, other: &BTreeMap<(usize
     assert_eq!(one.len(), other.len());
 }
 
-fn on(directory: &Path) -> [&str; 2] {
+pub fn on(directory: &Path) -> [&str; 2] {
     ["--dir", directory.to_str().expect("a path")]
 }
 

@@ -109,8 +109,8 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     }
     let trim = options.trim(limits.entries);
-    let log = &mut ctx.access.write_or_create::<Stream>(key)?.log;
-    let added = log.add(id, now_ms, &fields, limits).map_err(|refused| {
+    let mut stream = ctx.access.write_or_create::<Stream>(key)?;
+    let added = stream.add(id, now_ms, &fields, limits).map_err(|refused| {
         Error::fixed(match refused {
             Refused::Exhausted => {
                 "ERR The stream has exhausted the last possible ID, unable to add more items"
@@ -121,7 +121,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Answer {
             Refused::TooLarge => "ERR Elements are too large to be stored",
         })
     })?;
-    let trimmed = trim.map_or(0, |trim| log.trim(trim));
+    let trimmed = trim.map_or(0, |trim| stream.trim(trim));
     ctx.access.edited(key, STREAM, "xadd");
     if trimmed > 0 {
         ctx.access.event(key, STREAM, "xtrim");
@@ -134,7 +134,7 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Answer {
     let options = options(ctx, false)?;
     let (key, trim) = (ctx.key(0), options.trim(ctx.settings.stream_node_max_entries));
     let stream = ctx.access.write::<Stream>(key)?;
-    let trimmed = stream.zip(trim).map_or(0, |(stream, trim)| stream.log.trim(trim));
+    let trimmed = stream.zip(trim).map_or(0, |(mut stream, trim)| stream.trim(trim));
     if trimmed > 0 {
         ctx.access.edited(key, STREAM, "xtrim");
     }
@@ -144,12 +144,12 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Answer {
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    let Some(stream) = ctx.access.write::<Stream>(key)? else {
+    let Some(mut stream) = ctx.access.write::<Stream>(key)? else {
         ctx.reply.int(0);
         return DONE;
     };
     let ids = ctx.args.iter().skip(2).map(id).collect::<Result<SmallVec<[Id; 8]>, Error>>()?;
-    let deleted = stream.log.delete(&ids);
+    let deleted = stream.delete(&ids);
     if deleted > 0 {
         ctx.access.edited(key, STREAM, "xdel");
     }
@@ -178,7 +178,8 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Answer {
         at += 2;
     }
     let key = ctx.key(0);
-    let log = &mut ctx.access.write::<Stream>(key)?.ok_or(Error::NO_SUCH_KEY)?.log;
+    let mut stream = ctx.access.write::<Stream>(key)?.ok_or(Error::NO_SUCH_KEY)?;
+    let log = &stream.log;
     if last_id < log.max_deleted_id {
         let text = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id";
         return Err(Error::fixed(text));
@@ -193,11 +194,9 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Answer {
             return Err(Error::fixed(text));
         }
     }
-    log.last_id = last_id;
-    log.entries_added = entries_added.unwrap_or(log.entries_added);
-    if !max_deleted_id.is_zero() {
-        log.max_deleted_id = max_deleted_id;
-    }
+    let entries_added = entries_added.unwrap_or(log.entries_added);
+    let max_deleted_id = if max_deleted_id.is_zero() { log.max_deleted_id } else { max_deleted_id };
+    stream.set_ids(last_id, entries_added, max_deleted_id);
     ctx.access.edited(key, STREAM, "xsetid");
     ctx.reply.ok();
     DONE

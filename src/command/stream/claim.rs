@@ -82,11 +82,11 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Answer {
     // A time that cannot be is the client's clock, not its mistake.
     let delivered_at_ms = options.delivered_at_ms.filter(|at| (0..=now_ms).contains(at)).unwrap_or(now_ms);
 
-    let Some(Stream { log, groups }) = ctx.access.write::<Stream>(key)? else { return DONE };
-    let Some(group) = groups.get_mut(name) else { return DONE };
+    let Some(mut stream) = ctx.access.write::<Stream>(key)? else { return DONE };
+    let Some((log, mut group)) = stream.group(name) else { return DONE };
     let mut changed = options.last_id > group.last_id;
-    group.last_id = group.last_id.max(options.last_id);
-    let (consumer, new_consumer) = find_or_add_consumer(group, consumer, now_ms);
+    group.set_position(group.last_id.max(options.last_id), group.entries_read);
+    let (consumer, new_consumer) = find_or_add_consumer(&mut group, consumer, now_ms);
     let mark = ctx.reply.mark();
     let mut claimed = 0;
     for id in ids {
@@ -105,7 +105,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Answer {
         };
         let deliveries = options.deliveries.unwrap_or(deliveries + u64::from(!options.just_id));
         group.deliver(id, Pending { consumer, delivered_at_ms, deliveries });
-        group.consumer_mut(consumer).active_at_ms = Some(now_ms);
+        group.set_active(consumer, now_ms);
         write_claimed(&mut ctx.reply, log, id, options.just_id);
         claimed += 1;
     }
@@ -145,9 +145,9 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Answer {
     if !there {
         return Err(missing());
     }
-    let Stream { log, groups } = ctx.access.write::<Stream>(key)?.ok_or_else(missing)?;
-    let group = groups.get_mut(name).ok_or_else(missing)?;
-    let (consumer, new_consumer) = find_or_add_consumer(group, consumer, now_ms);
+    let mut stream = ctx.access.write::<Stream>(key)?.ok_or_else(missing)?;
+    let (log, mut group) = stream.group(name).ok_or_else(missing)?;
+    let (consumer, new_consumer) = find_or_add_consumer(&mut group, consumer, now_ms);
     let (mut claimed, mut deleted) = (Vec::new(), Vec::new());
     let mut looks = count.saturating_mul(LOOKS_PER_CLAIM);
     let mut at = Some(start);
@@ -167,7 +167,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Answer {
             continue;
         } else {
             group.deliver(id, Pending { consumer, delivered_at_ms: now_ms, deliveries });
-            group.consumer_mut(consumer).active_at_ms = Some(now_ms);
+            group.set_active(consumer, now_ms);
             claimed.push(id);
         }
         count -= 1;

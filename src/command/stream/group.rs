@@ -4,7 +4,8 @@ use super::{INVALID_ID, STREAM, id, is_byte, no_group_of_key};
 use crate::command::parse::{int, is};
 use crate::command::{Answer, Ctx, DONE, Error};
 use crate::keyspace::{Key, Lookup};
-use crate::value::stream::{Group, Id, Stream};
+use crate::value::journal::{Edit, GroupEdit};
+use crate::value::stream::{Id, Stream};
 use smallvec::SmallVec;
 
 /// Options of CREATE and SETID.
@@ -37,7 +38,7 @@ fn options(ctx: &Ctx<'_>, creates: bool) -> Result<Options, Error> {
 }
 
 /// The stream, which must exist.
-fn stream<'c>(ctx: &'c mut Ctx<'_>, key: Key<'_>) -> Result<&'c mut Stream, Error> {
+fn stream<'c>(ctx: &'c mut Ctx<'_>, key: Key<'_>) -> Result<Edit<'c, Stream>, Error> {
     ctx.access.write::<Stream>(key)?.ok_or(Error::fixed(
         "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
          MKSTREAM option to create an empty stream automatically.",
@@ -45,8 +46,8 @@ fn stream<'c>(ctx: &'c mut Ctx<'_>, key: Key<'_>) -> Result<&'c mut Stream, Erro
 }
 
 /// The group, which must exist.
-fn group<'s>(stream: &'s mut Stream, name: &[u8], key: Key<'_>) -> Result<&'s mut Group, Error> {
-    stream.groups.get_mut(name).ok_or_else(|| no_group_of_key(name, key.name))
+fn group<'s>(stream: &'s mut Edit<'_, Stream>, name: &'s [u8], key: Key<'_>) -> Result<GroupEdit<'s>, Error> {
+    stream.group(name).map(|(_, group)| group).ok_or_else(|| no_group_of_key(name, key.name))
 }
 
 pub(super) fn xgroup_create(ctx: &mut Ctx<'_>) -> Answer {
@@ -62,11 +63,11 @@ pub(super) fn xgroup_create(ctx: &mut Ctx<'_>) -> Answer {
     }
     let id = if is_byte(text, b'$') { last_id.unwrap_or(Id::MIN) } else { id(text)? };
     let new_stream = last_id.is_none();
-    let groups = &mut ctx.access.write_or_create::<Stream>(key)?.groups;
-    if groups.contains_key(name) {
+    let mut stream = ctx.access.write_or_create::<Stream>(key)?;
+    if stream.groups.contains_key(name) {
         return Err(Error::fixed("BUSYGROUP Consumer Group name already exists"));
     }
-    groups.insert(name.into(), Group::new(id, options.entries_read));
+    stream.create_group(name, id, options.entries_read);
     if new_stream {
         ctx.access.edited(key, STREAM, "xgroup-create");
     } else {
@@ -80,14 +81,14 @@ pub(super) fn xgroup_setid(ctx: &mut Ctx<'_>) -> Answer {
     let options = options(ctx, false)?;
     let args = ctx.args;
     let (key, name, text) = (ctx.key(0), &args[3], &args[4]);
-    let stream = stream(ctx, key)?;
+    let mut stream = stream(ctx, key)?;
     let last_id = stream.log.last_id;
-    let group = group(stream, name, key)?;
+    let mut group = group(&mut stream, name, key)?;
     if !matches!(args.len(), 5 | 7) {
         return Err(Error::subcommand_syntax(&args[0], &args[1]));
     }
-    group.last_id = if is_byte(text, b'$') { last_id } else { Id::parse_bound(text, 0).ok_or(INVALID_ID)? };
-    group.entries_read = options.entries_read;
+    let id = if is_byte(text, b'$') { last_id } else { Id::parse_bound(text, 0).ok_or(INVALID_ID)? };
+    group.set_position(id, options.entries_read);
     ctx.access.group_edited(key, "xgroup-setid");
     ctx.reply.ok();
     DONE
@@ -95,7 +96,7 @@ pub(super) fn xgroup_setid(ctx: &mut Ctx<'_>) -> Answer {
 
 pub(super) fn xgroup_destroy(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
-    let destroyed = stream(ctx, key)?.groups.remove(&args[3]).is_some();
+    let destroyed = stream(ctx, key)?.destroy_group(&args[3]);
     if destroyed {
         ctx.access.group_edited(key, "xgroup-destroy");
     }
@@ -106,7 +107,8 @@ pub(super) fn xgroup_destroy(ctx: &mut Ctx<'_>) -> Answer {
 pub(super) fn xgroup_createconsumer(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args, now_ms) = (ctx.key(0), ctx.args, ctx.now_ms());
     let consumer = &args[4];
-    let group = group(stream(ctx, key)?, &args[3], key)?;
+    let mut stream = stream(ctx, key)?;
+    let mut group = group(&mut stream, &args[3], key)?;
     let new = group.find(consumer).is_none();
     if new {
         group.add_consumer(consumer, now_ms);
@@ -118,7 +120,7 @@ pub(super) fn xgroup_createconsumer(ctx: &mut Ctx<'_>) -> Answer {
 
 pub(super) fn xgroup_delconsumer(ctx: &mut Ctx<'_>) -> Answer {
     let (key, args) = (ctx.key(0), ctx.args);
-    let pending = group(stream(ctx, key)?, &args[3], key)?.remove_consumer(&args[4]);
+    let pending = group(&mut stream(ctx, key)?, &args[3], key)?.remove_consumer(&args[4]);
     if pending.is_some() {
         ctx.access.group_edited(key, "xgroup-delconsumer");
     }
@@ -153,8 +155,10 @@ pub(super) fn xack(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     }
     let ids = ctx.args.iter().skip(3).map(id).collect::<Result<SmallVec<[Id; 8]>, Error>>()?;
-    let group = ctx.access.write::<Stream>(key)?.and_then(|stream| stream.groups.get_mut(name));
-    let acknowledged = group.map_or(0, |group| ids.iter().filter(|id| group.acknowledge(**id)).count());
+    let mut stream = ctx.access.write::<Stream>(key)?;
+    let group = stream.as_mut().and_then(|stream| stream.group(name));
+    let acknowledged =
+        group.map_or(0, |(_, mut group)| ids.iter().filter(|id| group.acknowledge(**id)).count());
     if acknowledged > 0 {
         ctx.access.group_edited(key, "");
     }

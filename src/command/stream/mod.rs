@@ -16,8 +16,9 @@ use super::{Ctx, Error};
 use crate::config::{NotifyFlags, Settings};
 use crate::keyspace::Key;
 use crate::resp::Reply;
+use crate::value::journal::GroupEdit;
 use crate::value::listpack::Element;
-use crate::value::stream::{ConsumerId, Entry, Group, Id, NodeLimits};
+use crate::value::stream::{ConsumerId, Entry, Id, NodeLimits};
 
 const STREAM: NotifyFlags = NotifyFlags::STREAM;
 const INVALID_ID: Error = Error::fixed("ERR Invalid stream ID specified as stream command argument");
@@ -104,10 +105,10 @@ fn write_entries<'e>(reply: &mut Reply<'_>, entries: impl Iterator<Item = Entry<
 }
 
 /// Finds the consumer of this name, or makes it; answers which it did.
-fn find_or_add_consumer(group: &mut Group, name: &[u8], now_ms: i64) -> (ConsumerId, bool) {
+fn find_or_add_consumer(group: &mut GroupEdit<'_>, name: &[u8], now_ms: i64) -> (ConsumerId, bool) {
     match group.find(name) {
         Some(id) => {
-            group.consumer_mut(id).seen_at_ms = now_ms;
+            group.set_seen(id, now_ms);
             (id, false)
         }
         None => (group.add_consumer(name, now_ms), true),

@@ -13,7 +13,8 @@ use crate::command::row::Databases;
 use crate::command::{Answer, Ctx, DONE, Error, Step};
 use crate::keyspace::{Key, Lookup};
 use crate::resp::{Args, Reply};
-use crate::value::stream::{ConsumerId, Group, Id, Log, Pending, Stream};
+use crate::value::journal::GroupEdit;
+use crate::value::stream::{ConsumerId, Id, Log, Pending, Stream};
 use smallvec::SmallVec;
 
 /// The options, up to the streams.
@@ -249,9 +250,9 @@ fn read_group(
     options: &Options<'_>,
 ) -> Result<bool, Error> {
     let now_ms = ctx.now_ms();
-    let Some(Stream { log, groups }) = ctx.access.write::<Stream>(key)? else { return Ok(false) };
-    let Some(group) = groups.get_mut(group_name) else { return Ok(false) };
-    let (consumer, new_consumer) = find_or_add_consumer(group, consumer_name, now_ms);
+    let Some(mut stream) = ctx.access.write::<Stream>(key)? else { return Ok(false) };
+    let Some((log, mut group)) = stream.group(group_name) else { return Ok(false) };
+    let (consumer, new_consumer) = find_or_add_consumer(&mut group, consumer_name, now_ms);
     let has_new = log.last_entry_id().is_some_and(|last| last > group.last_id);
     let served = after != After::Delivered || has_new;
     if served {
@@ -261,14 +262,16 @@ fn read_group(
         }
         reply.bulk(key.name);
         match after {
-            After::Id(after) => write_history(reply, log, group, consumer, after, now_ms, limit(options)),
+            After::Id(after) => {
+                write_history(reply, log, &mut group, consumer, after, now_ms, limit(options));
+            }
             After::Delivered => {
                 let start = group.last_id.next().unwrap_or(Id::MAX);
                 let entries = log.range(start, Id::MAX).take(limit(options)).inspect(|entry| {
-                    log.note_read(group, entry.id);
+                    group.note_read(log, entry.id);
                     if !options.no_ack {
                         group.deliver(entry.id, Pending { consumer, delivered_at_ms: now_ms, deliveries: 1 });
-                        group.consumer_mut(consumer).active_at_ms = Some(now_ms);
+                        group.set_active(consumer, now_ms);
                     }
                 });
                 write_entries(reply, entries);
@@ -283,7 +286,7 @@ fn read_group(
 fn write_history(
     reply: &mut Reply<'_>,
     log: &Log,
-    group: &mut Group,
+    group: &mut GroupEdit<'_>,
     consumer: ConsumerId,
     after: Id,
     now_ms: i64,
@@ -296,9 +299,9 @@ fn write_history(
         match log.get(id) {
             Some(entry) => {
                 write_entry(reply, &entry);
-                if let Some(pending) = group.pending_mut(id) {
-                    pending.delivered_at_ms = now_ms;
-                    pending.deliveries += 1;
+                if let Some(pending) = group.pending(id) {
+                    let deliveries = pending.deliveries + 1;
+                    group.deliver(id, Pending { consumer, delivered_at_ms: now_ms, deliveries });
                 }
             }
             // It has been deleted since.

@@ -73,21 +73,21 @@ fn meddle(space: &Keyspace, scratch: &mut Scratch, random: &mut RandomSource) {
         50..=53 => access.set_expiry(key, Some(NOW_MS + (random.next() % 1000) as i64), class, "expire"),
         54..=59 => {
             let at_ms = NOW_MS + (random.next() % 1000) as i64;
-            if let Ok(hash) = access.write_or_create::<Hash>(key) {
+            if let Ok(mut hash) = access.write_or_create::<Hash>(key) {
                 hash.set_until(random.next().to_string().as_bytes(), b"v", Some(at_ms), &pack());
                 access.file_member_expiry(key, at_ms);
                 access.edited(key, class, "hpexpire");
             }
         }
         60..=69 => {
-            if let Ok(Some(set)) = access.write::<Set>(key) {
+            if let Ok(Some(mut set)) = access.write::<Set>(key) {
                 set.add(random.next().to_string().as_bytes(), &set_limits());
                 access.edited(key, class, "sadd");
             }
         }
         70..=84 => {
             // Of another type it stays as it is.
-            if let Ok(set) = access.write_or_create::<Set>(key) {
+            if let Ok(mut set) = access.write_or_create::<Set>(key) {
                 set.add(random.next().to_string().as_bytes(), &set_limits());
                 access.edited(key, class, "sadd");
             }
@@ -190,7 +190,7 @@ fn loaded(file: &[u8]) -> Model {
     ));
     fs::write(&path, file).unwrap();
     // At a time when nothing is due.
-    let imported = import(&space, &path, &limits(), 0).unwrap();
+    let imported = import(&space, &path, &limits(), &Settings::default(), 0).unwrap();
     fs::remove_file(&path).unwrap();
     let model = model(&space);
     assert_eq!((imported.keys, imported.expired), (model.len() as u64, 0));
@@ -262,7 +262,7 @@ fn a_snapshot_can_be_called_off_and_the_old_file_stays() {
     let exported = export(&space, &path, &FORM, NOW_MS, &AtomicBool::new(false)).unwrap();
     assert_eq!(exported.keys, model(&space).len() as u64);
     assert_eq!(fs::metadata(&path).unwrap().len(), exported.bytes);
-    let again = import(&space, &path, &limits(), 0);
+    let again = import(&space, &path, &limits(), &Settings::default(), 0);
     assert!(matches!(again, Err(ImportError::Duplicate(_))), "keys that are there are not replaced");
     fs::remove_file(&path).unwrap();
     assert!(!temporary_path(&path).exists());

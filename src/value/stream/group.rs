@@ -137,11 +137,6 @@ impl Group {
         self.pending.get(&id)
     }
 
-    /// The delivery of an entry, to edit, but for its consumer.
-    pub fn pending_mut(&mut self, id: Id) -> Option<&mut Pending> {
-        self.pending.get_mut(&id)
-    }
-
     /// Notes a delivery, in the place of an earlier one of the same entry.
     pub fn deliver(&mut self, id: Id, delivery: Pending) {
         let old = self.pending.insert(id, delivery);

@@ -164,7 +164,8 @@ impl Log {
             None => self.nodes.push_back(Node::new(id, fields, 0)),
         }
         self.len += 1;
-        self.entries_added += 1;
+        // XSETID and RESTORE give any number.
+        self.entries_added = self.entries_added.wrapping_add(1);
         self.last_id = id;
         if self.len == 1 {
             self.first_id = id;

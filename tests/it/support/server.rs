@@ -160,6 +160,10 @@ pub fn strata_only(test: &str) -> bool {
     skip
 }
 
+fn is_strata(program: &Path) -> bool {
+    std::env::var_os("STRATA_TEST_SERVER").is_none() && program == self::program()
+}
+
 /// The program under test.
 pub fn program() -> PathBuf {
     match std::env::var_os("STRATA_TEST_SERVER") {
@@ -199,6 +203,9 @@ fn spawn(program: &Path, port: u16, directory: &Path, arguments: &[&str]) -> Chi
     let usual = ["--port", &port, "--save", "", "--appendonly", "no", "--enable-debug-command", "yes"];
     let mut command = command(program);
     command.args(usual);
+    if !arguments.contains(&"--l2-size") && is_strata(program) {
+        command.args(["--l2-size", "0"]);
+    }
     if !arguments.contains(&"--bind") {
         command.args(["--bind", "127.0.0.1"]);
     }

@@ -1,0 +1,473 @@
+//! What commands did is logged.
+//!
+//! A record is written when the locks of a command are about to be released ([`Access::settle`]): all keys that it
+//! changed are one frame. It reaches the kernel before the reply leaves ([`Scratch::commit`]).
+//!
+//! Of most values the record has the whole. Of a large collection it has what was done to it, a delta, as long as all
+//! deltas together are shorter than the whole: shards know which records make up such a value ([`Chain`]).
+
+use super::access::{Access, Lock};
+use super::tier::{Tier, TierScratch};
+use super::{Key, Keyspace, Scratch};
+use crate::disk::format::{self, RECORD_HEADER_BYTES, flag};
+use crate::disk::{Kind, Location, Place, Record};
+use crate::memory::{Chain, Entry, KeyHash, ShardState};
+use crate::rdb;
+use crate::value::Collection;
+use crate::value::journal::Journal;
+use crate::value::string::StringRef;
+use smallvec::SmallVec;
+use std::io;
+
+/// Of a collection whose whole record is shorter than this there are no deltas.
+pub(super) const DELTA_BASE_BYTES_MIN: u64 = if cfg!(test) { 256 } else { 4096 };
+
+/// A key that was changed and is not logged yet.
+pub(super) struct Dirty {
+    database: usize,
+    hash: KeyHash,
+    name: SmallVec<[u8; 36]>,
+    /// The place that its entry had when it was removed.
+    removed: u64,
+}
+
+/// What a record of a frame is for, whose key is to be told where it is.
+pub(super) struct Fixup {
+    database: usize,
+    hash: KeyHash,
+    name: SmallVec<[u8; 36]>,
+    record: usize,
+    /// The place of the record that it replaces or continues.
+    old: u64,
+    form: Form,
+}
+
+/// How a change is logged. `shared`: the record must be with the kernel before the locks are released.
+#[derive(Clone, Copy)]
+enum Form {
+    Whole { shared: bool },
+    Delta { shared: bool },
+    Tombstone,
+}
+
+/// What was done to large collections since the last command.
+#[derive(Default)]
+pub(super) struct Journals {
+    /// The place of the value's record, and what was done to it. What is behind `used` waits to be used again.
+    of: Vec<(u64, Journal)>,
+    used: usize,
+}
+
+impl Journals {
+    /// The journal of the collection whose record is at a place.
+    pub(super) fn of(&mut self, place: Place) -> &mut Journal {
+        let known = self.of[..self.used].iter().position(|(of, _)| *of == place.bits());
+        let index = known.unwrap_or_else(|| {
+            if self.used == self.of.len() {
+                self.of.push((0, Journal::default()));
+            }
+            self.of[self.used].0 = place.bits();
+            self.used += 1;
+            self.used - 1
+        });
+        &mut self.of[index].1
+    }
+
+    /// What was done to the collection, if that is all.
+    fn notes(&self, place: Place) -> Option<&[u8]> {
+        self.of[..self.used].iter().find(|(of, _)| *of == place.bits())?.1.notes()
+    }
+
+    /// A new command begins.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        if self.used > 0 {
+            self.of[..self.used].iter_mut().for_each(|(_, journal)| journal.clear());
+            self.of.truncate(16);
+            self.used = 0;
+        }
+    }
+}
+
+/// Whether a collection has left its packed form for good.
+fn is_unpacked(collection: &Collection) -> bool {
+    matches!(collection.encoding(), "hashtable" | "quicklist" | "skiplist")
+}
+
+/// Adds the record of an entry to a frame.
+fn push_entry(frame: &mut format::Frame, entry: &Entry, version: u64, space: u32) {
+    let mut record = Record {
+        version,
+        space,
+        kind: Kind::String,
+        flags: if entry.is_edited() { flag::EDITED } else { 0 },
+        expires_at_ms: entry.expires_at_ms(),
+        frame_left: 0,
+        key: entry.key(),
+        value: b"",
+    };
+    match (entry.string(), entry.collection()) {
+        (Some(StringRef::Int(int)), _) => {
+            record.flags |= flag::INTEGER;
+            frame.push(&record, |out| out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes()));
+        }
+        (Some(string), _) => string.with(|text| frame.push(&record, |out| out.extend_from_slice(text))),
+        (None, Some(collection)) => {
+            record.kind = Kind::Collection;
+            record.flags = if is_unpacked(collection) { flag::UNPACKED } else { 0 };
+            frame.push(&record, |out| rdb::write_copy(out, &rdb::Value::Collection(collection)));
+        }
+        (None, None) => {}
+    }
+}
+
+/// Adds the record that a key is gone.
+///
+/// It is needed until no segment up to `horizon` is left: none that is made later has older records of the key.
+fn push_tombstone(frame: &mut format::Frame, key: &[u8], version: u64, space: u32, horizon: u64) {
+    let record = Record {
+        version,
+        space,
+        kind: Kind::Tombstone,
+        flags: 0,
+        expires_at_ms: None,
+        frame_left: 0,
+        key,
+        value: b"",
+    };
+    frame.push(&record, |out| out.extend_from_slice(&horizon.to_le_bytes()));
+}
+
+/// Adds the record of what was done to a collection since the record of version `before`.
+fn push_delta(frame: &mut format::Frame, entry: &Entry, version: u64, space: u32, before: u64, notes: &[u8]) {
+    let record = Record {
+        version,
+        space,
+        kind: Kind::Delta,
+        flags: 0,
+        expires_at_ms: entry.expires_at_ms(),
+        frame_left: 0,
+        key: entry.key(),
+        value: b"",
+    };
+    frame.push(&record, |out| {
+        out.extend_from_slice(&before.to_le_bytes());
+        out.extend_from_slice(notes);
+    });
+}
+
+/// The record at a place, and those that continue it, no longer count.
+pub(super) fn forget_record(tier: &Tier, state: &mut ShardState, place: Place) {
+    tier.store.sub_live(place);
+    if let Some(chain) = state.chains.remove(&place.location().bits()) {
+        for (segment, bytes) in chain.segments {
+            tier.store.sub_live_bytes(Location::from_bits(segment), bytes);
+        }
+    }
+}
+
+/// A change of the value was not logged: the record at `place` is not all of it, and is still to be outdated.
+fn note_failure(state: &mut ShardState, index: usize, place: Place) {
+    state.table.at_mut(index).set_place(place.as_part().bits());
+    if let Some(chain) = state.chains.get_mut(&place.location().bits()) {
+        chain.broken = true;
+    }
+}
+
+/// A whole value was logged at a place.
+fn begin_chain(state: &mut ShardState, index: usize, place: Place, version: u64, shared: bool) {
+    if place.bytes() >= DELTA_BASE_BYTES_MIN && state.table.at(index).collection().is_some() {
+        state.chains.insert(place.location().bits(), Chain::new(version, shared));
+    }
+}
+
+impl TierScratch {
+    /// The form in which a change of an entry is logged.
+    #[inline]
+    fn form(&mut self, tier: &Tier, state: &ShardState, entry: &Entry) -> Form {
+        match Place::from_bits(entry.place()).filter(|place| place.bytes() >= DELTA_BASE_BYTES_MIN) {
+            Some(place) => self.form_of_large(tier, state, entry, place),
+            None => Form::Whole { shared: false },
+        }
+    }
+
+    fn form_of_large(&mut self, tier: &Tier, state: &ShardState, entry: &Entry, place: Place) -> Form {
+        let lane = self.lane.as_ref();
+        let Some(chain) = state.chains.get(&place.location().bits()) else {
+            return Form::Whole { shared: false };
+        };
+        let Some(notes) = self.journals.notes(place) else { return Form::Whole { shared: chain.shared } };
+        let bytes = (RECORD_HEADER_BYTES + entry.key().len() + notes.len()) as u64;
+        if chain.broken || chain.bytes + bytes > place.bytes() {
+            return Form::Whole { shared: chain.shared };
+        }
+        let last = Place::from_bits(chain.last).unwrap_or(place);
+        if lane.is_some_and(|lane| lane.has(last)) {
+            return Form::Delta { shared: chain.shared };
+        }
+        if tier.store.is_sealed(last) {
+            return Form::Delta { shared: chain.shared };
+        }
+        // Another worker has logged the last change. Should it not have reached the kernel, then what continues it might
+        // get there first, and be worth nothing after a crash.
+        if tier.store.is_written(last) { Form::Delta { shared: true } } else { Form::Whole { shared: true } }
+    }
+
+    /// Adds the record of an entry that was changed.
+    fn push_change(&mut self, tier: &Tier, state: &ShardState, index: usize, space: u32) -> Form {
+        let entry = state.table.at(index);
+        let form = self.form(tier, state, &entry);
+        match (form, Place::from_bits(entry.place())) {
+            (Form::Delta { .. }, Some(place)) => {
+                let before = state.chains.get(&place.location().bits()).map_or(0, |chain| chain.version);
+                let notes = self.journals.notes(place).unwrap_or_default();
+                push_delta(&mut self.frame, &entry, state.version, space, before, notes);
+            }
+            _ => push_entry(&mut self.frame, &entry, state.version, space),
+        }
+        if let Form::Whole { shared: true } | Form::Delta { shared: true } = form {
+            self.at_once = true;
+        }
+        form
+    }
+}
+
+impl Keyspace {
+    /// A key was changed, and its entry is still to be logged.
+    #[inline]
+    pub(super) fn note_dirty(&self, scratch: &mut Scratch, database: usize, hash: KeyHash, name: &[u8]) {
+        if self.tier.is_some() {
+            let removed = std::mem::take(&mut scratch.tier.removed);
+            let dirty = &mut scratch.tier.dirty;
+            if let Some(last) = dirty.last_mut()
+                && last.hash == hash
+                && last.database == database
+                && last.name[..] == *name
+            {
+                last.removed |= removed;
+                return;
+            }
+            dirty.push(Dirty { database, hash, name: SmallVec::from_slice(name), removed });
+        }
+    }
+
+    /// An entry was taken out of its table, and that is still to be logged.
+    pub(super) fn note_removed(&self, scratch: &mut Scratch, database: usize, entry: &mut Entry) {
+        scratch.tier.removed = entry.place();
+        entry.set_place(0);
+        self.note_dirty(scratch, database, self.hash(entry.key()), entry.key());
+    }
+
+    /// The journal of the collection whose record is at a place, if what is done to it may be logged as a delta.
+    #[inline]
+    pub(super) fn journal<'s>(&self, scratch: &'s mut Scratch, place: u64) -> Option<&'s mut Journal> {
+        // Most values have no record, or a short one.
+        let place = Place::from_bits(place).filter(|place| place.bytes() >= DELTA_BASE_BYTES_MIN)?;
+        self.tier.as_ref().filter(|tier| tier.logs())?;
+        Some(scratch.tier.journals.of(place))
+    }
+
+    /// Logs what was changed, as one frame. `locks` has all its shards, in order.
+    pub(super) fn log_dirty(&self, scratch: &mut Scratch, locks: &mut [Lock<'_>]) {
+        let Some(tier) = &self.tier else { return };
+        let logs = tier.logs();
+        let mut dirty = std::mem::take(&mut scratch.tier.dirty);
+        if dirty.len() > 1 {
+            // Of several changes of a key the frame needs only what came of them.
+            dirty.sort_by(|a, b| (a.database, a.hash.0, &a.name).cmp(&(b.database, b.hash.0, &b.name)));
+            dirty.dedup_by(|later, first| {
+                let same = later.database == first.database && later.name == first.name;
+                if same {
+                    first.removed |= later.removed;
+                }
+                same
+            });
+        }
+        let own = &mut scratch.tier;
+        for Dirty { database, hash, name, removed } in dirty.drain(..) {
+            let state = self.state_in(locks, database, hash);
+            let space = tier.space(database);
+            let found = state.table.find(hash.position(), &name);
+            // A key that was removed has no place if it was made anew.
+            let old = found.map_or(0, |index| state.table.at(index).place()) | removed;
+            let form = match found {
+                Some(index) if logs => own.push_change(tier, state, index, space),
+                _ if old == 0 => continue,
+                _ => {
+                    let horizon = tier.store.last_sequence();
+                    push_tombstone(&mut own.frame, &name, state.version, space, horizon);
+                    Form::Tombstone
+                }
+            };
+            let record = own.frame.records().len() - 1;
+            own.fixups.push(Fixup { database, hash, name, record, old, form });
+        }
+        own.dirty = dirty;
+        if !own.frame.is_empty() {
+            self.append_frame(tier, own, locks);
+        }
+        own.journals.clear();
+    }
+
+    /// The locked shard of a key.
+    pub(super) fn state_in<'s>(
+        &self,
+        locks: &'s mut [Lock<'_>],
+        database: usize,
+        hash: KeyHash,
+    ) -> &'s mut ShardState {
+        let shard = self.database(database).shard_index(hash);
+        let at = locks.binary_search_by_key(&(database, shard), |lock| (lock.database, lock.shard));
+        &mut locks[at.expect("what is changed is locked")].guard
+    }
+
+    /// Appends the frame and tells entries their places.
+    fn append_frame(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>]) {
+        let mut frame = std::mem::take(&mut own.frame);
+        // Another worker may log what it makes of one of the keys, and be faster: the others would be left behind by a
+        // crash.
+        own.at_once |= frame.records().len() > 1 && tier.store.has_several_writers();
+        let lane = own.lane(tier);
+        let base = lane.append(&mut frame).or_else(|_| {
+            // What is kept for such: a key that goes should not be refused for lack of room.
+            lane.ready_to_free(frame.len() as u64)?;
+            lane.append(&mut frame)
+        });
+        let place_of = |record: usize| {
+            let range = &frame.records()[record];
+            let len = format::padded(range.len());
+            base.as_ref().ok().map(|base| Place::new(base.after(range.start), len))
+        };
+        for place in (0..frame.records().len()).filter_map(place_of) {
+            tier.store.add_live(place);
+        }
+        for Fixup { database, hash, name, record, old, form } in own.fixups.drain(..) {
+            let state = self.state_in(locks, database, hash);
+            let found = state.table.find(hash.position(), &name);
+            let old = Place::from_bits(old);
+            match (place_of(record), form) {
+                (Some(place), Form::Delta { shared }) => {
+                    let (Some(index), Some(old)) = (found, old) else { continue };
+                    let (version, at) = (state.version, old.location().bits());
+                    let Some(chain) = state.chains.get_mut(&at) else { continue };
+                    chain.version = version;
+                    chain.last = place.bits();
+                    chain.shared = shared;
+                    chain.bytes += place.bytes();
+                    chain.add(place.location().front().bits(), place.bytes() as i64);
+                    state.table.at_mut(index).set_place(old.as_part().bits());
+                }
+                (Some(place), form) => {
+                    old.into_iter().for_each(|old| forget_record(tier, state, old));
+                    if let Some(index) = found {
+                        let is_whole = matches!(form, Form::Whole { .. });
+                        state.table.at_mut(index).set_place(if is_whole { place.bits() } else { 0 });
+                        if let Form::Whole { shared } = form {
+                            begin_chain(state, index, place, state.version, shared);
+                        }
+                    }
+                }
+                (None, _) => {
+                    if let (Some(index), Some(old)) = (found, old) {
+                        note_failure(state, index, old);
+                    }
+                }
+            }
+        }
+        if (base.is_err() && tier.logs())
+            || (std::mem::take(&mut own.at_once) && own.lane(tier).flush().is_err())
+        {
+            own.lost = true;
+        }
+        frame.clear();
+        own.frame = frame;
+    }
+
+    /// Logs that a key was evicted, whose shard is no longer locked: should it have been made anew meanwhile, its
+    /// version is the higher.
+    pub(super) fn log_eviction(&self, scratch: &mut Scratch, database: usize, entry: &mut Entry) {
+        if Place::from_bits(entry.place()).is_some() {
+            let shard = self.database(database).shard_index(self.hash(entry.key()));
+            self.note_removed(scratch, database, entry);
+            self.log_dirty(scratch, std::slice::from_mut(&mut self.lock(database, shard)));
+        }
+    }
+
+    /// Logs the whole value of an entry. Answers whether that was possible.
+    pub(super) fn write_out(
+        &self,
+        scratch: &mut Scratch,
+        state: &mut ShardState,
+        space: u32,
+        index: usize,
+    ) -> bool {
+        let Some(tier) = &self.tier else { return false };
+        let own = &mut scratch.tier;
+        let mut frame = std::mem::take(&mut own.frame);
+        own.written_out += 1;
+        // A tombstone of the value before may have the present version.
+        state.version += 1;
+        push_entry(&mut frame, &state.table.at(index), state.version, space);
+        let base = own.lane(tier).append(&mut frame);
+        if let Ok(base) = &base {
+            let place = Place::new(*base, frame.len());
+            tier.store.add_live(place);
+            if let Some(old) = Place::from_bits(state.table.at(index).place()) {
+                forget_record(tier, state, old);
+            }
+            state.table.at_mut(index).set_place(place.bits());
+            begin_chain(state, index, place, state.version, false);
+        }
+        frame.clear();
+        own.frame = frame;
+        base.is_ok()
+    }
+
+    /// Logs every value that has no record of its whole: before a stop, and where logging begins. No lock may be held.
+    ///
+    /// # Errors
+    /// Where not all could be logged.
+    pub fn write_all_out(&self, scratch: &mut Scratch) -> io::Result<()> {
+        let Some(tier) = &self.tier else { return Ok(()) };
+        for (number, database) in self.databases_in_use() {
+            let space = tier.space(number);
+            for shard in database.shards() {
+                let mut state = shard.lock();
+                let mut at = 0;
+                while let Some(index) = state.table.next_resident(at) {
+                    let place = Place::from_bits(state.table.at(index).place());
+                    if place.is_none_or(Place::is_part) && !self.write_out(scratch, &mut state, space, index)
+                    {
+                        return Err(io::Error::other("there is no room"));
+                    }
+                    at = index + 1;
+                }
+                drop(state);
+                scratch.commit()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Access<'_> {
+    /// Logs what a key has now, or that there is no such key, with a version of its own.
+    pub(super) fn log_again(mut self, key: Key<'_>) {
+        let Some(tier) = &self.space.tier else { return };
+        let (space, horizon) = (tier.space(key.database), tier.store.last_sequence());
+        match self.find(key) {
+            Some((lock, index)) => {
+                // The frame reaches the kernel with the others, or the next start has to do this again.
+                self.space.write_out(self.scratch, &mut self.locks[lock].guard, space, index);
+            }
+            None => {
+                let lock = self.lock_of(key);
+                let state = &mut self.locks[lock].guard;
+                state.version += 1;
+                push_tombstone(&mut self.scratch.tier.frame, key.name, state.version, space, horizon);
+                self.scratch.tier.at_once = true;
+            }
+        }
+        self.settle();
+    }
+}
