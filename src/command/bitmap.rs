@@ -48,7 +48,7 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
         return Ok(());
     };
     let value = entry.string().ok_or(Error::WRONG_TYPE)?;
-    let (old_len, is_int) = (value.len(), value.is_int());
+    let (old_len, is_int, was_edited) = (value.len(), value.is_int(), entry.is_edited());
     let made = if old_len < len { Made::Bytes } else { Made::Nothing };
     if made == Made::Bytes || is_int {
         if let Some(text) = entry.shared_mut() {
@@ -61,9 +61,12 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
         }
     }
     let changed = entry.bytes_mut().is_some_and(|text| edit(text, made));
+    let reformed = is_int || entry.is_edited() != was_edited;
     drop(entry);
     if changed {
         ctx.access.edited(key, STRING, "setbit");
+    } else if reformed {
+        ctx.access.reformed(key);
     }
     Ok(())
 }

@@ -279,9 +279,16 @@ fn lcs_options(ctx: &Ctx<'_>) -> Result<LcsOptions, Error> {
 
 fn lcs(ctx: &mut Ctx<'_>) -> Answer {
     let mut texts = [Vec::new(), Vec::new()];
+    let mut wrong = false;
     for (key, text) in ctx.keys.iter().zip(&mut texts) {
-        let value = ctx.access.string(*key, Lookup::Read).map_err(|_| Error::LCS_WRONG_TYPE)?;
-        *text = value.map(|value| value.to_vec()).unwrap_or_default();
+        // Both are looked up before either is judged: the second may be missed, which is an event.
+        match ctx.access.string(*key, Lookup::Read) {
+            Ok(value) => *text = value.map(|value| value.to_vec()).unwrap_or_default(),
+            Err(_) => wrong = true,
+        }
+    }
+    if wrong {
+        return Err(Error::LCS_WRONG_TYPE);
     }
     let options = lcs_options(ctx)?;
     let [a, b] = &texts;

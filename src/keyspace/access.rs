@@ -377,6 +377,12 @@ impl<'a> Access<'a> {
         self.record(key, Change::Put, class, event);
     }
 
+    /// Notes that the value of a key is kept in another form, which is no change to anybody but the log.
+    pub fn reformed(&mut self, key: Key<'_>) {
+        self.state(key).version += 1;
+        self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+    }
+
     /// Records an edit of a stream's consumer groups.
     pub fn group_edited(&mut self, key: Key<'_>, event: &'static str) {
         self.record(key, Change::Group, NotifyFlags::STREAM, event);
