@@ -68,6 +68,10 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         return LongDouble::parse(text)?.to_f64();
     }
     match unsigned.first()? {
+        // Most scores are whole numbers; up to so many digits a double has them all.
+        b'0'..=b'9' if unsigned.len() <= 15 && unsigned.iter().all(u8::is_ascii_digit) => {
+            parse_digits(unsigned).map(|number| signed(number as f64))
+        }
         b'0'..=b'9' | b'.' => {
             let number: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
             let significand = unsigned.split(|byte| matches!(byte, b'e' | b'E')).next()?;

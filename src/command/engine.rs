@@ -24,6 +24,7 @@ use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch};
 use crate::memory::slot::EntryRef;
 use crate::memory::{KeyHash, ShardState, usage};
 use crate::metrics::{Sample, WorkerMetrics};
+use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
 use crate::value::Collection;
 use crate::value::prefetch::{Aim, prefetch_all};
@@ -212,8 +213,10 @@ impl Engine {
                 },
             };
             let args = Args::new(buffer, &args[request.first..request.first + request.len]);
-            let member = args.get(if row.name == "zadd" { 3 } else { 2 }).unwrap_or_default();
-            looks.push((place, hash, Aim { member, front: row.name.starts_with('l') }));
+            let scored = row.name == "zadd";
+            let member = args.get(if scored { 3 } else { 2 }).unwrap_or_default();
+            let score = if scored { args.get(2).and_then(number::parse_f64) } else { None };
+            looks.push((place, hash, Aim { member, score, front: row.name.starts_with('l') }));
         }
         // 2. The entries.
         for (place, hash, _) in &looks {
@@ -394,15 +397,18 @@ impl Engine {
         if state.transaction.is_some() && !runs_in_transaction(row) {
             return self.queue(client, id, row, args, state, out);
         }
-        let mut keys: SmallVec<[Key<'_>; 2]> = SmallVec::new();
-        if row.has_keys() {
-            match (row.keys, request.hash, row.databases) {
-                ([spec], Some(hash), None) if let Some(index) = spec.single() => {
-                    keys.push(Key { database: state.database, name: arg(&args, index), hash });
-                }
-                _ => keys = keys_of(&self.services.keyspace, row, args, state.database),
+        let (one, many): ([Key<'_>; 1], SmallVec<[Key<'_>; 2]>);
+        let keys: &[Key<'_>] = match (row.keys, request.hash, row.databases) {
+            _ if !row.has_keys() => &[],
+            ([spec], Some(hash), None) if let Some(index) = spec.single() => {
+                one = [Key { database: state.database, name: arg(&args, index), hash }];
+                &one
             }
-        }
+            _ => {
+                many = keys_of(&self.services.keyspace, row, args, state.database);
+                &many
+            }
+        };
         if row.flags & (Flag::Admin as u32) != 0 || row.name == "info" {
             // Such commands look at the counters: they must see what this batch did before them.
             self.flush_samples();
@@ -414,8 +420,7 @@ impl Engine {
             Scope::Database => &[state.database],
             Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
         };
-        let access = match services.keyspace.try_prepare(&mut self.scratch, &keys, whole, self.now_ms, touch)
-        {
+        let access = match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch) {
             Ok(access) => access,
             Err(cold) => return Some(Wait::Load(cold)),
         };
@@ -430,7 +435,7 @@ impl Engine {
                 state,
                 row,
                 args,
-                keys: &keys,
+                keys,
                 access,
                 reply: Reply::new(out, resp3),
                 may_block: true,

@@ -4,7 +4,7 @@ use super::parse::is;
 use super::row::{ArgKind, Category, Flag, Row, arg, key, keys_at, row};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
-use crate::keyspace::{Expiry, Key, Lookup};
+use crate::keyspace::{Expiry, Key, Lookup, WrongType};
 use crate::memory::Entry;
 use crate::value::hyperloglog::{
     self as hll, Corrupted, Edit, Encoding, REGISTERS, Raising, Registers, cache_count, cached_count,
@@ -46,9 +46,9 @@ fn store(ctx: &mut Ctx<'_>, key: Key<'_>, text: &mut Vec<u8>, event: Option<&'st
 
 fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
-    if let Some(value) = ctx.access.string(key, Lookup::Write)? {
-        value.with(encoding)?;
-        return pfadd_in_place(ctx);
+    if let Some(changed) = pfadd_in_place(ctx)? {
+        ctx.reply.int(changed.into());
+        return DONE;
     }
     let mut text = hll::empty();
     let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
@@ -61,31 +61,35 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
     DONE
 }
 
-fn pfadd_in_place(ctx: &mut Ctx<'_>) -> Answer {
+/// Adds to the HyperLogLog that is there, if there is one; answers whether a register was raised.
+fn pfadd_in_place(ctx: &mut Ctx<'_>) -> Result<Option<bool>, Error> {
     let key = ctx.key(0);
     let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
     let (mut changed, mut outcome) = (false, Ok(()));
-    if let Some(mut entry) = ctx.access.edit(key) {
-        for (register, run) in ctx.args.iter().skip(2).map(locate) {
-            match raise(&mut entry, register, run, sparse_bytes_max) {
-                Ok(raised) => changed |= raised,
-                Err(corrupted) => {
-                    outcome = Err(corrupted);
-                    break;
-                }
+    let Some(mut entry) = ctx.access.edit(key) else { return Ok(None) };
+    entry.string().ok_or(WrongType)?.with(encoding)?;
+    for (register, run) in ctx.args.iter().skip(2).map(locate) {
+        match raise(&mut entry, register, run, sparse_bytes_max) {
+            Ok(raised) => changed |= raised,
+            Err(corrupted) => {
+                outcome = Err(corrupted);
+                break;
             }
         }
-        entry.mark_edited();
-        if changed && let Some(text) = entry.bytes_mut() {
-            invalidate(text);
-        }
     }
+    let reformed = !entry.is_edited();
+    entry.mark_edited();
+    if changed && let Some(text) = entry.bytes_mut() {
+        invalidate(text);
+    }
+    drop(entry);
     if changed {
         ctx.access.edited(key, STRING, if outcome.is_ok() { "pfadd" } else { "" });
+    } else if reformed {
+        ctx.access.reformed(key);
     }
     outcome?;
-    ctx.reply.int(changed.into());
-    DONE
+    Ok(Some(changed))
 }
 
 /// Raises a register of an entry's HyperLogLog; answers whether it was lower.

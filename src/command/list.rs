@@ -62,22 +62,28 @@ pub(super) fn removed(ctx: &mut Ctx<'_>, key: Key<'_>, event: &'static str) {
     ctx.access.remove_if_empty(key);
 }
 
-/// Writes the element at an end of the list of a key and removes it; the list must have one.
-pub(super) fn pop_one(ctx: &mut Ctx<'_>, key: Key<'_>, end: End) -> Result<(), Error> {
+/// Writes the element at an end of the list of a key and removes it; answers whether there is a list.
+pub(super) fn pop_one(ctx: &mut Ctx<'_>, key: Key<'_>, end: End) -> Result<bool, Error> {
     let limit = limit(ctx);
     let reply = &mut ctx.reply;
+    let mut left = None;
     if let Some(mut list) = ctx.access.write::<List>(key)? {
         list.pop(end, |element| element.with(|text| reply.bulk(text)));
         list.shrink(limit);
+        left = Some(list.len());
     }
-    removed(ctx, key, pop_event(end));
-    Ok(())
+    match left {
+        Some(0) => removed(ctx, key, pop_event(end)),
+        Some(_) => ctx.access.edited(key, LIST, pop_event(end)),
+        None => {}
+    }
+    Ok(left.is_some())
 }
 
-/// Writes up to `count` elements from an end as an array and removes them.
-pub(super) fn pop_many(ctx: &mut Ctx<'_>, key: Key<'_>, end: End, count: usize) -> Result<(), Error> {
+/// Writes up to `count` elements from an end as an array and removes them; answers whether there is a list.
+pub(super) fn pop_many(ctx: &mut Ctx<'_>, key: Key<'_>, end: End, count: usize) -> Result<bool, Error> {
     let limit = limit(ctx);
-    let Some(mut list) = ctx.access.write::<List>(key)? else { return Ok(()) };
+    let Some(mut list) = ctx.access.write::<List>(key)? else { return Ok(false) };
     let count = count.min(list.len());
     ctx.reply.array(count);
     let (start, stop) = if end == End::Front { (0, count) } else { (list.len() - count, list.len()) };
@@ -90,7 +96,7 @@ pub(super) fn pop_many(ctx: &mut Ctx<'_>, key: Key<'_>, end: End, count: usize) 
     if count > 0 {
         removed(ctx, key, pop_event(end));
     }
-    Ok(())
+    Ok(true)
 }
 
 fn pop(ctx: &mut Ctx<'_>, end: End) -> Answer {
@@ -105,16 +111,10 @@ fn pop(ctx: &mut Ctx<'_>, end: End) -> Answer {
         }
         None => None,
     };
-    if ctx.access.write::<List>(key)?.is_none() {
-        match count {
-            Some(_) => ctx.reply.null_array(),
-            None => ctx.reply.null(),
-        }
-        return DONE;
-    }
     match count {
-        Some(count) => pop_many(ctx, key, end, count)?,
-        None => pop_one(ctx, key, end)?,
+        Some(count) if !pop_many(ctx, key, end, count)? => ctx.reply.null_array(),
+        None if !pop_one(ctx, key, end)? => ctx.reply.null(),
+        _ => {}
     }
     DONE
 }

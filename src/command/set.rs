@@ -177,9 +177,12 @@ fn spop(ctx: &mut Ctx<'_>) -> Answer {
         let Some(member) = set.take_random(|| random.next()) else { break };
         ctx.reply.bulk(&member);
     }
+    let empty = set.is_empty();
     if wanted > 0 {
         ctx.access.edited(key, SET, "spop");
-        ctx.access.remove_if_empty(key);
+        if empty {
+            ctx.access.remove_if_empty(key);
+        }
     }
     DONE
 }

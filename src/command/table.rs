@@ -45,11 +45,56 @@ struct Entry {
     full_name: String,
     /// The index of its first subcommand; they follow one another.
     first_subcommand: usize,
+    folded: Folded,
+    /// Whether names of its length that are folded alike are the same: so it is with letters, not with other bytes.
+    is_plain: bool,
+}
+
+impl Entry {
+    fn new(row: &'static Row, full_name: String) -> Entry {
+        let name = row.name.as_bytes();
+        let is_plain = name.len() <= 16 && name.iter().all(u8::is_ascii_alphabetic);
+        Entry { row, full_name, first_subcommand: 0, folded: Folded::of(name), is_plain }
+    }
+
+    #[inline]
+    fn is_named(&self, name: &[u8], folded: Folded) -> bool {
+        let own = self.row.name.as_bytes();
+        self.folded == folded && own.len() == name.len() && (self.is_plain || own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The ends of a name, in any case: all of it, up to 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Folded {
+    head: u64,
+    tail: u64,
+}
+
+impl Folded {
+    #[inline]
+    fn of(name: &[u8]) -> Folded {
+        let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
+            (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into())
+        } else {
+            let byte = |at: Option<&u8>| at.map_or(0, |byte| u64::from(*byte));
+            (byte(name.first()) | byte(name.get(1)) << 8, byte(name.last()))
+        };
+        // The bit that small letters have and large ones have not.
+        Folded { head: head | 0x2020_2020_2020_2020, tail: tail | 0x2020_2020_2020_2020 }
+    }
+
+    fn slot(self) -> usize {
+        let mixed = (self.head ^ self.tail.rotate_left(31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed >> (u64::BITS - SLOTS.ilog2())) as usize
+    }
 }
 
 struct Table {
     entries: Vec<Entry>,
-    /// Open addressing by [`hash`]; indices into `entries` plus one.
+    /// Open addressing by [`Folded::slot`]; indices into `entries` plus one.
     slots: Box<[u16; SLOTS]>,
     commands: usize,
 }
@@ -58,20 +103,17 @@ const SLOTS: usize = 1024;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let commands: Vec<&'static Row> = FAMILIES.iter().flat_map(|family| family.iter()).collect();
-    let mut entries: Vec<Entry> = commands
-        .iter()
-        .map(|row| Entry { row, full_name: row.name.to_owned(), first_subcommand: 0 })
-        .collect();
+    let mut entries: Vec<Entry> = commands.iter().map(|row| Entry::new(row, row.name.to_owned())).collect();
     for (index, row) in commands.iter().enumerate() {
         entries[index].first_subcommand = entries.len();
         for sub in row.subcommands {
             let full_name = format!("{}|{}", row.name, sub.name);
-            entries.push(Entry { row: sub, full_name, first_subcommand: 0 });
+            entries.push(Entry::new(sub, full_name));
         }
     }
     let mut slots = Box::new([0_u16; SLOTS]);
     for (index, row) in commands.iter().enumerate() {
-        let mut slot = hash(row.name.as_bytes());
+        let mut slot = Folded::of(row.name.as_bytes()).slot();
         while slots[slot] != 0 {
             slot = (slot + 1) % SLOTS;
         }
@@ -79,15 +121,6 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     }
     Table { entries, slots, commands: commands.len() }
 });
-
-/// A hash of a name in any case.
-fn hash(name: &[u8]) -> usize {
-    let mut state = name.len() as u32;
-    for byte in name {
-        state = (state ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193);
-    }
-    (state ^ state >> 15) as usize % SLOTS
-}
 
 /// A command's place in the table: the key of its statistics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,10 +141,11 @@ pub enum Found {
 #[inline]
 pub fn lookup(name: &[u8], second: Option<&[u8]>) -> Found {
     let table = &*TABLE;
-    let mut slot = hash(name);
+    let folded = Folded::of(name);
+    let mut slot = folded.slot();
     let index = loop {
         let Some(index) = usize::from(table.slots[slot]).checked_sub(1) else { return Found::Unknown };
-        if table.entries[index].row.name.as_bytes().eq_ignore_ascii_case(name) {
+        if table.entries[index].is_named(name, folded) {
             break index;
         }
         slot = (slot + 1) % SLOTS;

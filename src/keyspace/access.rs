@@ -113,7 +113,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// What has to be waited for; nothing was changed then.
-    #[inline]
+    #[inline(always)]
     pub fn try_prepare<'a>(
         &'a self,
         scratch: &'a mut Scratch,
@@ -134,7 +134,8 @@ impl Keyspace {
         Ok(access)
     }
 
-    #[inline]
+    // Inlined, as its callers are: what it makes is large, and is then made where it is used.
+    #[inline(always)]
     fn lock_keys<'a>(
         &'a self,
         scratch: &'a mut Scratch,
@@ -143,26 +144,28 @@ impl Keyspace {
         now_ms: i64,
         touch: bool,
     ) -> Access<'a> {
-        let mut locks = SmallVec::new();
-        match keys {
-            [] if databases.is_empty() => {}
-            [key] if databases.is_empty() => {
-                locks.push(self.lock(key.database, self.database(key.database).shard_index(key.hash)))
-            }
-            keys => {
-                let place = |key: &Key<'_>| (key.database, self.database(key.database).shard_index(key.hash));
-                let mut places: SmallVec<[(usize, usize); 16]> = keys.iter().map(place).collect();
-                for number in databases {
-                    places.extend((0..self.database(*number).shards().len()).map(|shard| (*number, shard)));
-                }
-                places.sort_unstable();
-                places.dedup();
-                locks.extend(places.into_iter().map(|(database, shard)| self.lock(database, shard)));
-            }
-        }
+        let locks = match keys {
+            [key] if databases.is_empty() => SmallVec::from_buf([
+                self.lock(key.database, self.database(key.database).shard_index(key.hash))
+            ]),
+            keys => self.lock_many(keys, databases),
+        };
         Access { space: self, scratch, locks, now_ms, touch }
     }
 
+    #[inline(never)]
+    fn lock_many(&self, keys: &[Key<'_>], databases: &[usize]) -> SmallVec<[Lock<'_>; 1]> {
+        let place = |key: &Key<'_>| (key.database, self.database(key.database).shard_index(key.hash));
+        let mut places: SmallVec<[(usize, usize); 16]> = keys.iter().map(place).collect();
+        for number in databases {
+            places.extend((0..self.database(*number).shards().len()).map(|shard| (*number, shard)));
+        }
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().map(|(database, shard)| self.lock(database, shard)).collect()
+    }
+
+    #[inline]
     pub(super) fn lock(&self, database: usize, shard: usize) -> Lock<'_> {
         Lock { database, shard, guard: self.database(database).shards()[shard].lock() }
     }
@@ -225,7 +228,7 @@ impl<'a> Access<'a> {
     ///
     /// # Panics
     /// When the command did not declare the key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock_of(&self, key: Key<'_>) -> usize {
         if self.locks.len() == 1 {
             return 0;

@@ -36,12 +36,15 @@ impl<'a> Reply<'a> {
     #[inline]
     fn header(&mut self, kind: u8, number: i64) {
         let out = self.out.bytes_mut();
+        let digit = |place: u32| b'0' + (number as u32 / place % 10) as u8;
         // Most numbers are short: one copy of a known length each.
         match number {
-            0..=9 => out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
-            10..=99 => {
-                let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-                out.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
+            0..=9 => out.extend_from_slice(&[kind, digit(1), b'\r', b'\n']),
+            10..=99 => out.extend_from_slice(&[kind, digit(10), digit(1), b'\r', b'\n']),
+            100..=999 => out.extend_from_slice(&[kind, digit(100), digit(10), digit(1), b'\r', b'\n']),
+            1000..=9999 => {
+                let digits = [digit(1000), digit(100), digit(10), digit(1)];
+                out.extend_from_slice(&[kind, digits[0], digits[1], digits[2], digits[3], b'\r', b'\n']);
             }
             _ => {
                 out.push(kind);

@@ -188,6 +188,9 @@ impl Scanner {
                 Some(count) => self.args_left = count as u32,
             }
         }
+        if self.bulk_len.is_none() && limits.bulk_bytes_max >= 99 {
+            self.scan_short(buffer, args);
+        }
         while self.args_left > 0 {
             let len = match self.bulk_len {
                 Some(len) => len,
@@ -209,25 +212,25 @@ impl Scanner {
         Scan::Request
     }
 
+    /// Takes arguments of up to 99 bytes, which nearly all are, until one is longer or not all there.
+    #[inline]
+    fn scan_short(&mut self, buffer: &[u8], args: &mut Vec<ArgRange>) {
+        let (mut at, mut left) = (self.at, self.args_left);
+        while left > 0 {
+            let Some((len, head)) = short_header(&buffer[at..]) else { break };
+            let start = at + head;
+            if buffer.len() - start < len + 2 {
+                break;
+            }
+            args.push(ArgRange { start: start as u32, end: (start + len) as u32 });
+            at = start + len + 2;
+            left -= 1;
+        }
+        (self.at, self.args_left) = (at, left);
+    }
+
     /// Reads `$<len>\r\n`.
     fn bulk_header(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
-        // Short lengths are nearly all there are: one or two digits, found without a search.
-        if let Some(&[b'$', tens, units, b'\r', b'\n']) = buffer.get(self.at..self.at + 5)
-            && tens.is_ascii_digit()
-            && tens != b'0'
-            && units.is_ascii_digit()
-            && limits.bulk_bytes_max >= 99
-        {
-            self.at += 5;
-            return Ok(Some(usize::from(tens - b'0') * 10 + usize::from(units - b'0')));
-        }
-        if let Some(&[b'$', units, b'\r', b'\n']) = buffer.get(self.at..self.at + 4)
-            && units.is_ascii_digit()
-            && limits.bulk_bytes_max >= 99
-        {
-            self.at += 4;
-            return Ok(Some(usize::from(units - b'0')));
-        }
         let first = buffer.get(self.at).copied();
         let line = self.line_end(buffer, ProtocolError::TooBigBulkLine)?;
         if let (Some(got), Some(_)) = (first, line)
@@ -307,6 +310,22 @@ impl Scanner {
             Err(inline::Unbalanced) => Scan::Error(ProtocolError::UnbalancedQuotes),
         }
     }
+}
+
+/// The length in `$<len>\r\n` of one or two digits, and the bytes of that. `None` also where fewer than eight
+/// bytes are there.
+#[inline]
+fn short_header(buffer: &[u8]) -> Option<(usize, usize)> {
+    let head = u64::from_le_bytes(*buffer.first_chunk()?);
+    let digit = |at: u32| (head >> (8 * at) & 0xF) as usize;
+    // Read backwards, as the little end comes first: a mask leaves of digits the half that all share.
+    if head & 0xFF_FFF0_F0FF == 0x0A_0D30_3024 && (1..10).contains(&digit(1)) && digit(2) < 10 {
+        return Some((digit(1) * 10 + digit(2), 5));
+    }
+    if head & 0xFFFF_F0FF == 0x0A0D_3024 && digit(1) < 10 {
+        return Some((digit(1), 4));
+    }
+    None
 }
 
 #[cfg(test)]

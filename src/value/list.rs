@@ -1,7 +1,7 @@
 //! Lists: one pack of elements, or a row of packs.
 
 use super::listpack::{Element, Listpack, Position};
-use super::prefetch::{prefetch_all, prefetch_ends};
+use super::prefetch::{prefetch, prefetch_all, prefetch_ends};
 use std::collections::VecDeque;
 
 /// How large a pack may become: `list-max-listpack-size`.
@@ -11,12 +11,15 @@ pub struct ChunkLimit {
     len: usize,
 }
 
-/// The most bytes of a pack among others: a size of which the allocator puts eight in one piece. Of 2048 bytes
-/// it puts two, and what it keeps for each piece comes to half a byte an element of 16.
-const CHUNK_BYTES: usize = 3584;
-/// The most bytes of the first pack while elements come and go at the front, where all that follows in the
-/// pack is moved each time: a lead, which joins the next pack when it is full.
-const LEAD_BYTES: usize = 256;
+/// The most bytes of a pack among others: a size of which the allocator puts four in one piece. Of 8192 bytes
+/// each has a piece of its own, and what the allocator keeps for one comes to a quarter of a byte an element
+/// of 16.
+const CHUNK_BYTES: usize = 7168;
+/// From how many packs on a new one has its whole room at once, or half of it.
+const PACKS_OF_LONG: usize = 8;
+const PACKS_OF_SHORT: usize = 2;
+/// What the entry of an element has more than the element, at most.
+const ENTRY_BYTES_MORE_MAX: usize = 10;
 /// A limit by number of elements has this bound besides.
 const SAFE_BYTES: usize = 8192;
 
@@ -34,16 +37,15 @@ impl ChunkLimit {
         ChunkLimit { bytes: self.bytes.min(CHUNK_BYTES), ..self }
     }
 
-    fn of_lead(self) -> ChunkLimit {
-        ChunkLimit { bytes: self.bytes.min(LEAD_BYTES), ..self }
-    }
-
     fn allows(&self, bytes: usize, len: usize) -> bool {
         bytes <= self.bytes && len <= self.len
     }
 
     fn has_room(&self, chunk: &Listpack, element: &[u8]) -> bool {
-        self.allows(chunk.byte_len() + Listpack::entry_bytes(element), chunk.len() + 1)
+        let bytes = chunk.byte_len() + element.len();
+        (bytes + ENTRY_BYTES_MORE_MAX <= self.bytes
+            || chunk.byte_len() + Listpack::entry_bytes(element) <= self.bytes)
+            && (self.len == usize::MAX || chunk.len() < self.len)
     }
 
     fn half(&self) -> ChunkLimit {
@@ -88,7 +90,12 @@ impl Chunks {
         let pack = if front { self.packs.front() } else { self.packs.back() };
         match pack {
             Some(pack) if step == 0 => prefetch_all(pack),
-            Some(pack) => prefetch_ends(pack.as_bytes()),
+            Some(pack) => {
+                prefetch_ends(pack.as_bytes());
+                if front {
+                    prefetch(pack.as_bytes().as_ptr().wrapping_sub(64));
+                }
+            }
             None => {}
         }
         step == 0
@@ -120,30 +127,37 @@ impl Chunks {
     fn push(&mut self, end: End, element: &[u8], limit: ChunkLimit) {
         let limit = limit.of_chunk();
         self.len += 1;
-        let full = match end {
-            End::Front => {
-                self.join_lead(element, limit);
-                self.packs.front_mut()
-            }
+        let last = match end {
+            End::Front => self.packs.front_mut(),
             End::Back => self.packs.back_mut(),
         };
-        if let Some(chunk) = full {
-            match end {
-                End::Front if chunk.is_empty() || limit.of_lead().has_room(chunk, element) => {
-                    return chunk.push_front(element);
-                }
-                End::Back if limit.has_room(chunk, element) => return chunk.push_back(element),
-                _ => chunk.shrink(),
+        if let Some(pack) = last {
+            if limit.has_room(pack, element) {
+                return match end {
+                    End::Front => pack.push_front(element),
+                    End::Back => pack.push_back(element),
+                };
             }
+            pack.shrink();
         }
-        // What has filled one pack at the back will fill another.
-        let fills = end == End::Back && self.packs.len() > 1;
-        let mut fresh = if fills { Listpack::with_capacity(limit.bytes) } else { Listpack::new() };
-        fresh.push_back(element);
+        // What has filled some packs will fill another.
+        let room = match self.packs.len() {
+            0..PACKS_OF_SHORT => 0,
+            PACKS_OF_SHORT..PACKS_OF_LONG => limit.bytes / 2,
+            PACKS_OF_LONG.. => limit.bytes,
+        };
         self.make_place();
         match end {
-            End::Front => self.packs.push_front(fresh),
-            End::Back => self.packs.push_back(fresh),
+            End::Front => {
+                let mut fresh = Listpack::with_capacity_in_front(room);
+                fresh.push_front(element);
+                self.packs.push_front(fresh);
+            }
+            End::Back => {
+                let mut fresh = Listpack::with_capacity(room);
+                fresh.push_back(element);
+                self.packs.push_back(fresh);
+            }
         }
     }
 
@@ -152,34 +166,6 @@ impl Chunks {
         if self.packs.len() == self.packs.capacity() {
             // In small steps: a row that is doubled is half empty.
             self.packs.reserve_exact((self.packs.len() / 8).max(2));
-        }
-    }
-
-    /// Empties the first pack into the second where an element does not fit the first as a lead.
-    fn join_lead(&mut self, element: &[u8], limit: ChunkLimit) {
-        let mut packs = self.packs.iter_mut();
-        if let (Some(lead), Some(next)) = (packs.next(), packs.next())
-            && !limit.of_lead().has_room(lead, element)
-            && limit.allows(lead.byte_len() + next.byte_len(), lead.len() + next.len())
-        {
-            next.prepend(lead);
-            lead.clear();
-        }
-    }
-
-    /// Makes a lead of the first pack's first elements before one is taken.
-    fn split_lead(&mut self) {
-        if let Some(first) = self.packs.front_mut()
-            && first.byte_len() > 2 * LEAD_BYTES
-            && first.len() > 1
-        {
-            let lead = first.take_front(LEAD_BYTES);
-            if first.is_empty() {
-                *first = lead;
-                return;
-            }
-            self.make_place();
-            self.packs.push_front(lead);
         }
     }
 
@@ -272,6 +258,7 @@ impl List {
             for pack in &chunks.packs {
                 pack.iter().for_each(|element| element.with(|text| one.push_back(text)));
             }
+            one.shrink();
             *self = List::Packed(one);
         }
     }
@@ -287,28 +274,26 @@ impl List {
 
     /// Takes the element at an end, after `read` has seen it.
     pub fn pop<R>(&mut self, end: End, read: impl FnOnce(Element<'_>) -> R) -> Option<R> {
-        let pack = match self {
-            List::Packed(pack) => pack,
-            List::Chunks(chunks) => match end {
-                End::Front => {
-                    chunks.split_lead();
-                    chunks.packs.front_mut()?
-                }
-                End::Back => chunks.packs.back_mut()?,
-            },
+        let take = |pack: &mut Listpack| match end {
+            End::Front => pack.pop_front(read),
+            End::Back => pack.pop_back(read),
         };
-        let position = match end {
-            End::Front => pack.first()?,
-            End::Back => pack.last()?,
-        };
-        let result = read(pack.get(position));
-        pack.remove(position);
-        if let List::Chunks(chunks) = self {
-            chunks.len -= 1;
-            let number = if end == End::Front { 0 } else { chunks.packs.len() - 1 };
-            chunks.drop_if_empty(number);
+        match self {
+            List::Packed(pack) => {
+                let result = take(pack);
+                pack.shrink();
+                result
+            }
+            List::Chunks(chunks) => {
+                let number = if end == End::Front { 0 } else { chunks.packs.len().checked_sub(1)? };
+                let pack = chunks.packs.get_mut(number)?;
+                let result = take(pack)?;
+                pack.shrink_if_half();
+                chunks.len -= 1;
+                chunks.drop_if_empty(number);
+                Some(result)
+            }
         }
-        Some(result)
     }
 
     /// The pack and position of the element at `index`.

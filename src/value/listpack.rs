@@ -8,27 +8,35 @@
 //! 0xFF
 //! ```
 //!
-//! The buffer fills the allocator's size class, no more. A [`Position`] is good until the next edit.
+//! The buffer fills the allocator's size class, no more. What of it is free lies on either side of these
+//! bytes, so that elements come and go at both ends without a move of the others: an edit moves the shorter
+//! side of them. A [`Position`] is good until the next edit.
 
 mod encoding;
 #[cfg(test)]
 mod tests;
 
-use super::size_class::{grow_to_class, shrink_to_class};
+use super::size_class::size_class;
 use encoding::{Encoded, backlen_bytes, decode, integer_of, read_backlen};
 
 const HEADER_BYTES: usize = 6;
 const END: u8 = 0xFF;
 const EMPTY: [u8; 7] = [7, 0, 0, 0, 0, 0, END];
 
+/// The format has 32 bits for the length.
+const BYTES_MAX: usize = u32::MAX as usize;
+
 /// The number of elements that stands for "count them".
 const UNCOUNTED: u16 = u16::MAX;
 
 /// Elements one after another in one piece of memory.
-#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listpack {
-    /// Valid at all times: `from_bytes` checks, every edit keeps it so.
-    bytes: Vec<u8>,
+    /// The listpack and what is free on either side of it.
+    buffer: Box<[u8]>,
+    /// Where in the buffer the listpack is. It is valid at all times: `from_bytes` checks, every edit keeps
+    /// it so.
+    start: u32,
+    stop: u32,
 }
 
 /// An element as it is kept.
@@ -62,10 +70,16 @@ impl Listpack {
 
     /// An empty one with room for `bytes` in all, for one that is known to grow.
     pub fn with_capacity(bytes: usize) -> Listpack {
-        let mut pack = Vec::new();
-        grow_to_class(&mut pack, bytes.max(EMPTY.len()));
-        pack.extend_from_slice(&EMPTY);
-        Listpack { bytes: pack }
+        let mut buffer = vec![0; class_of(bytes.max(EMPTY.len()))].into_boxed_slice();
+        buffer[..EMPTY.len()].copy_from_slice(&EMPTY);
+        Listpack { buffer, start: 0, stop: EMPTY.len() as u32 }
+    }
+
+    /// As [`Self::with_capacity`], for one that grows at its front.
+    pub fn with_capacity_in_front(bytes: usize) -> Listpack {
+        let mut pack = Listpack::with_capacity(bytes);
+        pack.place_at(pack.buffer.len() - EMPTY.len());
+        pack
     }
 
     /// Takes bytes that come from elsewhere, after a check of every one of them.
@@ -74,51 +88,65 @@ impl Listpack {
     /// When they are no listpack.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Listpack, Malformed> {
         check(&bytes).ok_or(Malformed)?;
-        Ok(Listpack { bytes })
+        Ok(Listpack { stop: bytes.len() as u32, start: 0, buffer: bytes.into_boxed_slice() })
     }
 
     /// The whole of it, as DUMP carries it.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.buffer[self.start as usize..self.stop as usize]
+    }
+
+    #[inline]
+    fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start as usize..self.stop as usize]
     }
 
     /// The length of [`Self::as_bytes`].
+    #[inline]
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        (self.stop - self.start) as usize
     }
 
     /// The memory it takes, without the struct.
     pub fn allocated_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.buffer.len()
     }
 
     /// The number of elements: known, except for 65535 and more.
+    #[inline]
     pub fn len(&self) -> usize {
         match self.header_count() {
-            UNCOUNTED => self.iter().count(),
+            UNCOUNTED => self.count(),
             count => count.into(),
         }
     }
 
-    /// Whether there is no element.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.len() == EMPTY.len()
+    #[cold]
+    fn count(&self) -> usize {
+        self.iter().count()
     }
 
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.byte_len() == EMPTY.len()
+    }
+
+    #[inline]
     fn header_count(&self) -> u16 {
-        u16::from_le_bytes([self.bytes[4], self.bytes[5]])
+        let header: &[u8; HEADER_BYTES] = self.as_bytes().first_chunk().expect("every listpack has a header");
+        u16::from_le_bytes([header[4], header[5]])
     }
 
     /// Where the end mark is.
     fn end(&self) -> usize {
-        self.bytes.len() - 1
+        self.byte_len() - 1
     }
 
     /// The bytes of the entry at a place, with its length at the end.
     #[inline]
     fn entry_at(&self, at: usize) -> (Element<'_>, usize) {
-        let (element, body) = decode(&self.bytes, at).expect("a position is that of an element");
-        (element, body + backlen_bytes(body))
+        entry_in(&self.buffer, self.start as usize + at)
     }
 
     /// The first element.
@@ -147,7 +175,7 @@ impl Listpack {
         if end == HEADER_BYTES {
             return None;
         }
-        let body = read_backlen(&self.bytes, end)?;
+        let body = read_backlen(&self.buffer, self.start as usize + end)?;
         Some(Position(end - body - backlen_bytes(body)))
     }
 
@@ -204,22 +232,22 @@ impl Listpack {
 
     /// All elements.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { pack: self, front: HEADER_BYTES, back: self.end() }
+        Iter { bytes: self.as_bytes(), front: HEADER_BYTES, back: self.end() }
     }
 
     /// The elements from a position on.
     pub fn iter_from(&self, at: Position) -> Iter<'_> {
-        Iter { pack: self, front: at.0, back: self.end() }
+        Iter { bytes: self.as_bytes(), front: at.0, back: self.end() }
     }
 
     /// The first element equal to `needle` at or after `from`, where `skip` elements are passed over between
     /// one that is compared and the next.
     pub fn find(&self, from: Position, needle: &[u8], skip: usize) -> Option<Position> {
         let int = integer_of(needle);
-        let end = self.end();
+        let (all, end) = (self.as_bytes(), self.end());
         let mut at = from.0;
         while at < end {
-            let (element, bytes) = self.entry_at(at);
+            let (element, bytes) = entry_in(all, at);
             let found = match element {
                 // Names often begin alike and end differently.
                 Element::Bytes(bytes) => {
@@ -235,7 +263,7 @@ impl Listpack {
                 if at >= end {
                     return None;
                 }
-                at += self.entry_at(at).1;
+                at += entry_in(all, at).1;
             }
         }
         None
@@ -248,7 +276,7 @@ impl Listpack {
 
     /// Whether it may grow by so many bytes: the format and prudence allow 1 GiB.
     pub fn has_room_for(&self, more: usize) -> bool {
-        self.bytes.len().saturating_add(more) <= 1 << 30
+        self.byte_len().saturating_add(more) <= 1 << 30
     }
 
     /// Adds an element at the end.
@@ -263,12 +291,9 @@ impl Listpack {
 
     /// Adds many elements at the end at once.
     pub fn append(&mut self, write: impl FnOnce(&mut Appender<'_>)) {
-        let end = self.end();
-        self.bytes.truncate(end);
-        let mut appender = Appender { bytes: &mut self.bytes, added: 0 };
+        let mut appender = Appender { pack: self, added: 0 };
         write(&mut appender);
         let added = appender.added;
-        self.bytes.push(END);
         self.note_change(added, 0);
     }
 
@@ -277,35 +302,24 @@ impl Listpack {
         self.splice(HEADER_BYTES, 0, &Encoded::of(element));
     }
 
-    /// Adds all elements of another at the front.
-    pub fn prepend(&mut self, other: &Listpack) {
-        let more = &other.bytes[HEADER_BYTES..other.end()];
-        let len = self.bytes.len();
-        grow_to_class(&mut self.bytes, len + more.len());
-        self.bytes.resize(len + more.len(), END);
-        self.bytes.copy_within(HEADER_BYTES..len, HEADER_BYTES + more.len());
-        self.bytes[HEADER_BYTES..HEADER_BYTES + more.len()].copy_from_slice(more);
-        self.note_change(other.len(), 0);
+    /// Takes the first element, after `read` has seen it. The memory stays: [`Self::shrink`].
+    pub fn pop_front<R>(&mut self, read: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        self.first()?;
+        self.pop(HEADER_BYTES, read)
     }
 
-    /// Takes elements from the front until they have so many bytes together.
-    pub fn take_front(&mut self, bytes: usize) -> Listpack {
-        let (mut end, mut count) = (HEADER_BYTES, 0);
-        while end < self.end() && end - HEADER_BYTES < bytes {
-            end += self.entry_at(end).1;
-            count += 1;
-        }
-        let mut front = Listpack::with_capacity(end + 1);
-        front.bytes.splice(HEADER_BYTES..HEADER_BYTES, self.bytes[HEADER_BYTES..end].iter().copied());
-        front.note_change(count, 0);
-        self.cut(HEADER_BYTES, end, count);
-        front
+    /// Takes the last element, as [`Self::pop_front`] does the first.
+    pub fn pop_back<R>(&mut self, read: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        let Position(at) = self.last()?;
+        self.pop(at, read)
     }
 
-    /// Removes all elements; the memory stays.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&EMPTY);
+    fn pop<R>(&mut self, at: usize, read: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        let (element, bytes) = self.entry_at(at);
+        let result = read(element);
+        self.close(at, at + bytes);
+        self.note_change(0, 1);
+        Some(result)
     }
 
     /// Adds an element before another; returns where it is.
@@ -337,21 +351,78 @@ impl Listpack {
 
     /// Replaces `old` bytes (a whole entry, or none) by an entry.
     fn splice(&mut self, at: usize, old: usize, entry: &Encoded<'_>) {
-        let (len, new) = (self.bytes.len(), entry.bytes());
-        assert!(len - old + new <= u32::MAX as usize, "a listpack is under 4 GiB");
-        if new >= old {
-            grow_to_class(&mut self.bytes, len - old + new);
-            self.bytes.resize(len - old + new, END);
+        let new = entry.bytes();
+        if new > old {
+            self.open(at + old, new - old);
+        } else if new < old {
+            self.close(at + new, at + old);
         }
-        if new != old {
-            self.bytes.copy_within(at + old..len, at + new);
-        }
-        entry.write(&mut self.bytes[at..at + new]);
+        entry.write(&mut self.as_bytes_mut()[at..at + new]);
         if new < old {
-            self.bytes.truncate(len - old + new);
-            shrink_to_class(&mut self.bytes);
+            self.shrink();
         }
         self.note_change(usize::from(old == 0), 0);
+    }
+
+    /// Makes a place of `more` bytes at `at`.
+    fn open(&mut self, at: usize, more: usize) {
+        let (in_front, behind) = (more <= self.start as usize, more <= self.free_behind());
+        let nearer_front = at < self.byte_len() / 2;
+        // What is pushed to the front will be again: room there is worth a move of all.
+        let front =
+            if nearer_front { in_front || !behind || at == HEADER_BYTES } else { in_front && !behind };
+        if !(if front { in_front } else { behind }) {
+            self.make_free(more, front);
+        }
+        let (start, stop) = (self.start as usize, self.stop as usize);
+        if front {
+            self.buffer.copy_within(start..start + at, start - more);
+            self.start -= more as u32;
+        } else {
+            self.buffer.copy_within(start + at..stop, start + at + more);
+            self.stop += more as u32;
+        }
+    }
+
+    /// Takes out the bytes from `from` up to before `to`.
+    fn close(&mut self, from: usize, to: usize) {
+        let (start, stop) = (self.start as usize, self.stop as usize);
+        if from < self.byte_len() - to {
+            self.buffer.copy_within(start..start + from, start + to - from);
+            self.start += (to - from) as u32;
+        } else {
+            self.buffer.copy_within(start + to..stop, start + from);
+            self.stop -= (to - from) as u32;
+        }
+    }
+
+    /// How many bytes are free behind the listpack.
+    #[inline]
+    fn free_behind(&self) -> usize {
+        self.buffer.len() - self.stop as usize
+    }
+
+    /// Has at least `more` bytes free in front or behind, by a move of all to the other end of a buffer that
+    /// is of the size class of what it is to hold.
+    #[cold]
+    fn make_free(&mut self, more: usize, front: bool) {
+        let len = self.byte_len();
+        assert!(len + more <= BYTES_MAX, "a listpack is under 4 GiB");
+        if len + more > self.buffer.len() {
+            let mut buffer = std::mem::take(&mut self.buffer).into_vec();
+            let class = class_of(len + more);
+            buffer.reserve_exact(class - buffer.len());
+            buffer.resize(class, 0);
+            self.buffer = buffer.into_boxed_slice();
+        }
+        self.place_at(if front { self.buffer.len() - len } else { 0 });
+    }
+
+    /// Moves the listpack within the buffer.
+    fn place_at(&mut self, start: usize) {
+        let len = self.byte_len();
+        self.buffer.copy_within(self.start as usize..self.stop as usize, start);
+        (self.start, self.stop) = (start as u32, (start + len) as u32);
     }
 
     /// Removes an element; returns the one after it.
@@ -379,26 +450,74 @@ impl Listpack {
     }
 
     fn cut(&mut self, start: usize, end: usize, elements: usize) {
-        self.bytes.drain(start..end);
-        shrink_to_class(&mut self.bytes);
+        self.close(start, end);
+        self.shrink();
         self.note_change(0, elements);
     }
 
     /// Brings the header up to date.
+    #[inline]
     fn note_change(&mut self, added: usize, removed: usize) {
-        let total = u32::try_from(self.bytes.len()).expect("a listpack is under 4 GiB");
-        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
         let count = self.header_count();
-        if count != UNCOUNTED {
-            let count = (usize::from(count) - removed + added).min(UNCOUNTED.into()) as u16;
-            self.bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+        let (total, start) = (self.stop - self.start, self.start as usize);
+        let count = match count {
+            UNCOUNTED => UNCOUNTED,
+            count => (usize::from(count) - removed + added).min(UNCOUNTED.into()) as u16,
+        };
+        let header = &mut self.buffer[start..start + HEADER_BYTES];
+        header[..4].copy_from_slice(&total.to_le_bytes());
+        header[4..].copy_from_slice(&count.to_le_bytes());
+    }
+
+    /// As [`Self::shrink`], once half of the memory is free.
+    pub fn shrink_if_half(&mut self) {
+        if self.byte_len() < self.buffer.len() / 2 {
+            self.shrink();
         }
     }
 
     /// Gives the memory back that the content does not need.
     pub fn shrink(&mut self) {
-        shrink_to_class(&mut self.bytes);
+        let class = class_of(self.byte_len());
+        if class < self.buffer.len() {
+            self.place_at(0);
+            let mut buffer = std::mem::take(&mut self.buffer).into_vec();
+            buffer.truncate(class);
+            self.buffer = buffer.into_boxed_slice();
+        }
     }
+}
+
+impl Clone for Listpack {
+    fn clone(&self) -> Listpack {
+        Listpack { buffer: self.as_bytes().into(), start: 0, stop: self.stop - self.start }
+    }
+}
+
+impl PartialEq for Listpack {
+    fn eq(&self, other: &Listpack) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Listpack {}
+
+impl std::fmt::Debug for Listpack {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(self).finish()
+    }
+}
+
+/// The buffer for so many bytes.
+fn class_of(bytes: usize) -> usize {
+    size_class(bytes).min(BYTES_MAX)
+}
+
+/// The entry at a place of a listpack, and its bytes with its length at the end.
+#[inline]
+fn entry_in(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
+    let (element, body) = decode(bytes, at).expect("a position is that of an element");
+    (element, body + backlen_bytes(body))
 }
 
 /// Every length, every form, the count and the end.
@@ -431,9 +550,9 @@ fn backlen_bytes_at(bytes: &[u8], end: usize) -> usize {
     1 + bytes[..end].iter().rev().take(5).take_while(|byte| **byte & 0x80 != 0).count()
 }
 
-/// Writes elements at the end of a pack.
+/// Writes elements at the end of a pack, whose header waits for the last.
 pub struct Appender<'a> {
-    bytes: &'a mut Vec<u8>,
+    pack: &'a mut Listpack,
     added: usize,
 }
 
@@ -452,9 +571,14 @@ impl Appender<'_> {
 
     #[inline]
     fn write(&mut self, entry: &Encoded<'_>) {
-        // One more for the end mark.
-        grow_to_class(self.bytes, self.bytes.len() + entry.bytes() + 1);
-        entry.append(self.bytes);
+        let more = entry.bytes();
+        if more > self.pack.free_behind() {
+            self.pack.make_free(more, false);
+        }
+        let stop = self.pack.stop as usize;
+        entry.write(&mut self.pack.buffer[stop - 1..stop - 1 + more]);
+        self.pack.buffer[stop - 1 + more] = END;
+        self.pack.stop += more as u32;
         self.added += 1;
     }
 }
@@ -471,7 +595,7 @@ impl<'a> IntoIterator for &'a Listpack {
 /// Elements in order, from either end.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
-    pack: &'a Listpack,
+    bytes: &'a [u8],
     front: usize,
     back: usize,
 }
@@ -484,7 +608,7 @@ impl<'a> Iterator for Iter<'a> {
         if self.front >= self.back {
             return None;
         }
-        let (element, bytes) = self.pack.entry_at(self.front);
+        let (element, bytes) = entry_in(self.bytes, self.front);
         self.front += bytes;
         Some(element)
     }
@@ -495,9 +619,9 @@ impl DoubleEndedIterator for Iter<'_> {
         if self.front >= self.back {
             return None;
         }
-        let Position(at) = self.pack.before(self.back)?;
-        self.back = at;
-        Some(self.pack.entry_at(at).0)
+        let body = read_backlen(self.bytes, self.back)?;
+        self.back -= body + backlen_bytes(body);
+        Some(entry_in(self.bytes, self.back).0)
     }
 }
 

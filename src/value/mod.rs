@@ -156,7 +156,7 @@ impl Collection {
                 prefetch_or(step, &**table, |table, step| table.prefetch(step, aim.member))
             }
             Collection::Zset(Zset::Ordered(zset)) => {
-                prefetch_or(step, &**zset, |zset, step| zset.prefetch(step, aim.member))
+                prefetch_or(step, &**zset, |zset, step| zset.prefetch(step, aim))
             }
             Collection::List(List::Chunks(chunks)) => {
                 prefetch_or(step, &**chunks, |chunks, step| chunks.prefetch(step, aim.front))

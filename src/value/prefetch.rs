@@ -16,9 +16,14 @@ pub fn prefetch(address: *const u8) {
 /// Asks for the first lines of something.
 #[inline]
 pub fn prefetch_all<T: ?Sized>(thing: &T) {
-    const LINES_MAX: usize = 4;
+    prefetch_lines(thing, 4);
+}
+
+/// Asks for up to so many lines of something.
+#[inline]
+pub fn prefetch_lines<T: ?Sized>(thing: &T, lines_max: usize) {
     let start = std::ptr::from_ref(thing).cast::<u8>();
-    for line in 0..size_of_val(thing).div_ceil(64).min(LINES_MAX) {
+    for line in 0..size_of_val(thing).div_ceil(64).min(lines_max) {
         prefetch(start.wrapping_add(line * 64));
     }
 }
@@ -38,6 +43,8 @@ pub fn prefetch_ends(bytes: &[u8]) {
 pub struct Aim<'a> {
     /// The member that it names first.
     pub member: &'a [u8],
+    /// The score that it gives the member.
+    pub score: Option<f64>,
     /// Whether of a list it uses the front.
     pub front: bool,
 }

@@ -56,7 +56,10 @@ impl Segment {
 
     /// Asks the processor for where a search begins.
     fn prefetch(&self, hash: u64) {
-        let bucket = hash as usize & self.members.num_buckets().wrapping_sub(1);
+        self.prefetch_bucket(hash as usize & self.members.num_buckets().wrapping_sub(1));
+    }
+
+    fn prefetch_bucket(&self, bucket: usize) {
         prefetch((self.controls + bucket) as *const u8);
         prefetch(self.controls.wrapping_sub((bucket + 1) * size_of::<Blob>()) as *const u8);
     }
@@ -72,7 +75,9 @@ const PLACE_BITS: u32 = 32;
 /// One key for the process, so that nobody can choose colliding members.
 static HASHER: LazyLock<ahash::RandomState> = LazyLock::new(ahash::RandomState::new);
 
-fn hash(key: &[u8]) -> u64 {
+/// The hash of a member's key.
+#[inline]
+pub(super) fn hash(key: &[u8]) -> u64 {
     let mut hasher = HASHER.build_hasher();
     hasher.write(key);
     hasher.finish()
@@ -91,11 +96,30 @@ pub struct Table {
     len: usize,
     /// The most buckets that a segment ever had.
     buckets_max: usize,
+    /// What the member that is next taken at random is drawn by, so that it can be asked for before.
+    seed: u64,
 }
+
+/// Random numbers from one (splitmix64).
+struct Draws(u64);
+
+impl Iterator for Draws {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Some(mixed ^ mixed >> 31)
+    }
+}
+
+/// How many places are looked at together: a third of the buckets is in use.
+const DRAWS_AT_ONCE: usize = 4;
 
 impl Default for Table {
     fn default() -> Table {
-        Table { segments: vec![Segment::default()], len: 0, buckets_max: 1 }
+        Table { segments: vec![Segment::default()], len: 0, buckets_max: 1, seed: 0 }
     }
 }
 
@@ -127,6 +151,9 @@ impl Table {
     /// whether there is more to ask for.
     #[inline]
     pub fn prefetch(&self, step: usize, key: &[u8]) -> bool {
+        if key.is_empty() {
+            return self.prefetch_random(step);
+        }
         let hash = hash(key);
         let segment = &self.segments[self.segment_of(place(hash)).0];
         match step {
@@ -145,7 +172,12 @@ impl Table {
     /// The member of this key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&Blob> {
-        let hash = hash(key);
+        self.get_hashed(hash(key), key)
+    }
+
+    /// As [`Self::get`], of a key with this hash.
+    #[inline]
+    pub(super) fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<&Blob> {
         self.segments[self.segment_of(place(hash)).0].find(hash, |blob| blob.key() == key)
     }
 
@@ -187,7 +219,8 @@ impl Table {
         self.insert_hashed(hash(blob.key()), blob);
     }
 
-    fn insert_hashed(&mut self, hash: u64, blob: Blob) {
+    /// As [`Self::insert_new`], of a member whose key has this hash.
+    pub(super) fn insert_hashed(&mut self, hash: u64, blob: Blob) {
         self.len += 1;
         if self.len > self.segments.len() * SEGMENT_LEN {
             self.split();
@@ -254,18 +287,46 @@ impl Table {
         self.segments.iter().flat_map(|segment| segment.iter())
     }
 
+    /// As [`Self::prefetch`], of the member that is next taken at random.
+    fn prefetch_random(&self, step: usize) -> bool {
+        let places = || Draws(self.seed).take(DRAWS_AT_ONCE).map(|number| self.place_drawn(number));
+        match step {
+            0 => places().for_each(|(segment, _)| prefetch_all(&self.segments[segment])),
+            1 => places().for_each(|(segment, bucket)| self.segments[segment].prefetch_bucket(bucket)),
+            _ => {
+                if let Some(blob) = places().find_map(|(segment, bucket)| self.at(segment, bucket)) {
+                    blob.prefetch();
+                }
+            }
+        }
+        step < 2
+    }
+
+    /// A segment and a bucket, which the segment may not have.
+    fn place_drawn(&self, number: u64) -> (usize, usize) {
+        let below = |end: usize, number: u64| ((u128::from(number << 32) * end as u128) >> 64) as usize;
+        (below(self.segments.len(), number >> 32), below(self.buckets_max, number))
+    }
+
+    fn at(&self, segment: usize, bucket: usize) -> Option<&Blob> {
+        // Larger segments have more buckets to be hit; taken ones count alike.
+        let segment = &self.segments[segment];
+        if bucket < segment.num_buckets() { segment.get_bucket(bucket) } else { None }
+    }
+
     /// Where some member is, each as likely as the others.
-    fn random_place(&self, mut random: impl FnMut() -> u64) -> (usize, usize) {
+    fn random_place(&self, seed: u64) -> (usize, usize) {
         assert!(!self.is_empty(), "somebody checked that there are members");
+        let mut places = Draws(seed).map(|number| self.place_drawn(number));
         loop {
-            let number = random();
-            let segment = (number >> 32) as usize % self.segments.len();
-            let bucket = number as u32 as usize % self.buckets_max;
-            // Larger segments have more buckets to be hit; taken ones count alike.
-            if bucket < self.segments[segment].num_buckets()
-                && self.segments[segment].get_bucket(bucket).is_some()
+            // Most are elsewhere in memory, and half of them are empty.
+            let some: [(usize, usize); DRAWS_AT_ONCE] =
+                std::array::from_fn(|_| places.next().unwrap_or_default());
+            some.iter().for_each(|(segment, bucket)| self.segments[*segment].prefetch_bucket(*bucket));
+            if let Some(place) =
+                some.into_iter().find(|(segment, bucket)| self.at(*segment, *bucket).is_some())
             {
-                return (segment, bucket);
+                return place;
             }
         }
     }
@@ -274,8 +335,8 @@ impl Table {
     ///
     /// # Panics
     /// When there is none.
-    pub fn random(&self, random: impl FnMut() -> u64) -> &Blob {
-        let (segment, bucket) = self.random_place(random);
+    pub fn random(&self, mut random: impl FnMut() -> u64) -> &Blob {
+        let (segment, bucket) = self.random_place(random());
         self.segments[segment].get_bucket(bucket).expect("a member was found there")
     }
 
@@ -283,8 +344,12 @@ impl Table {
     ///
     /// # Panics
     /// When there is none.
-    pub fn take_random(&mut self, random: impl FnMut() -> u64) -> Blob {
-        let (segment, bucket) = self.random_place(random);
+    pub fn take_random(&mut self, mut random: impl FnMut() -> u64) -> Blob {
+        if self.seed == 0 {
+            self.seed = random();
+        }
+        let (segment, bucket) = self.random_place(self.seed);
+        self.seed = random();
         let found = self.segments[segment].get_bucket_entry(bucket).ok();
         let (blob, _) = found.expect("a member was found there").remove();
         self.removed(segment);

@@ -80,27 +80,21 @@ impl<'a> Encoded<'a> {
         self.body_bytes() + backlen_bytes(self.body_bytes())
     }
 
-    /// Writes the entry at the end.
-    #[inline]
-    pub(super) fn append(&self, to: &mut Vec<u8>) {
-        to.extend_from_slice(&self.head[..self.head_bytes]);
-        to.extend_from_slice(self.text);
-        let body = self.body_bytes();
-        if body < 0x80 {
-            to.push(body as u8);
-        } else {
-            let start = to.len();
-            to.resize(start + backlen_bytes(body), 0);
-            write_backlen(&mut to[start..], body);
-        }
-    }
-
     /// Writes the entry to a place of exactly its size.
+    #[inline]
     pub(super) fn write(&self, to: &mut [u8]) {
-        to[..self.head_bytes].copy_from_slice(&self.head[..self.head_bytes]);
         let body = self.body_bytes();
+        if self.head_bytes == 1 {
+            to[0] = self.head[0];
+        } else {
+            to[..self.head_bytes].copy_from_slice(&self.head[..self.head_bytes]);
+        }
         to[self.head_bytes..body].copy_from_slice(self.text);
-        write_backlen(&mut to[body..], body);
+        if body < 0x80 {
+            to[body] = body as u8;
+        } else {
+            write_backlen(&mut to[body..], body);
+        }
     }
 }
 

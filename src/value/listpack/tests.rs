@@ -25,6 +25,8 @@ enum Edit {
     Replace(usize, Vec<u8>),
     Remove(usize),
     RemoveRange(isize, usize),
+    PopFront,
+    PopBack,
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -36,6 +38,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (any::<usize>(), element()).prop_map(|(at, new)| Edit::Replace(at, new)),
         2 => any::<usize>().prop_map(Edit::Remove),
         1 => (-12_isize..12, 0_usize..4).prop_map(|(at, count)| Edit::RemoveRange(at, count)),
+        1 => Just(Edit::PopFront),
+        1 => Just(Edit::PopBack),
     ]
 }
 
@@ -78,6 +82,11 @@ fn apply(pack: &mut Listpack, model: &mut Vec<Vec<u8>>, edit: Edit) {
             model.remove(index);
             assert_eq!(next, model.get(index).cloned());
         }
+        Edit::PopFront => {
+            let wanted = (!model.is_empty()).then(|| model.remove(0));
+            assert_eq!(pack.pop_front(|element| element.to_vec()), wanted);
+        }
+        Edit::PopBack => assert_eq!(pack.pop_back(|element| element.to_vec()), model.pop()),
         Edit::RemoveRange(at, count) => {
             pack.remove_range(at, count);
             let start = if at < 0 { at + model.len() as isize } else { at };
@@ -122,6 +131,8 @@ proptest! {
         for edit in edits {
             apply(&mut pack, &mut model, edit);
         }
+        // Popping leaves the memory.
+        pack.shrink();
         agrees(&pack, &model);
     }
 
@@ -195,6 +206,19 @@ fn texts_that_look_like_numbers_stay_what_they_were() {
         3800000008008562696e00ff068001812d02822d3003816d02f1ffef03836161610493393232333337323033363835343737\
         3538303814ff";
     assert_eq!(pack(hash).as_bytes(), hex(dumped));
+}
+
+#[test]
+fn what_comes_and_goes_at_the_front_moves_no_other_element() {
+    let mut pack = Listpack::with_capacity_in_front(4096);
+    pack.push_front(b"last");
+    let end = pack.as_bytes().as_ptr_range().end;
+    for round in 0..100 {
+        pack.push_front(b"an element of twenty-five");
+        pack.push_front(b"another");
+        assert_eq!(pack.pop_front(|element| element.to_vec()), Some(b"another".to_vec()));
+        assert_eq!((pack.len(), pack.as_bytes().as_ptr_range().end), (round + 2, end));
+    }
 }
 
 #[test]

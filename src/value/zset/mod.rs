@@ -5,7 +5,8 @@ mod tree;
 use super::PackLimits;
 use super::blob::Blob;
 use super::listpack::{Element, Listpack, Position};
-use super::table::Table;
+use super::prefetch::Aim;
+use super::table::{self, Table};
 use crate::number;
 use std::cmp::Ordering;
 use tree::{Item, Tree};
@@ -18,6 +19,9 @@ pub enum Zset {
     /// Anything.
     Ordered(Box<Ordered>),
 }
+
+/// How many steps [`Table::prefetch`] has.
+const TABLE_STEPS: usize = 3;
 
 /// A table of members, whose meta is the score, and their order.
 ///
@@ -57,17 +61,18 @@ impl Ordered {
         self.tree.count_while(|item| order(item.score, member(item), score, name).is_lt())
     }
 
-    /// As [`Table::prefetch`].
-    pub(super) fn prefetch(&self, step: usize, name: &[u8]) -> bool {
-        self.table.prefetch(step, name)
+    /// As [`Table::prefetch`], and where a score goes in the order.
+    pub(super) fn prefetch(&self, step: usize, aim: Aim<'_>) -> bool {
+        let more = step < TABLE_STEPS && self.table.prefetch(step, aim.member);
+        aim.score.is_some_and(|score| self.tree.prefetch(step, |item| item.score < score)) || more
     }
 
     /// Adds a member that is not there.
-    fn add(&mut self, name: &[u8], score: f64) {
+    fn add(&mut self, name: &[u8], hash: u64, score: f64) {
         let blob = Blob::new(name, None, Some(score.to_bits()));
         let rank = self.rank_of(name, score);
         self.tree.insert(rank, Item { score, member: blob.pointer() });
-        self.table.insert_new(blob);
+        self.table.insert_hashed(hash, blob);
     }
 
     /// Adds a member that is not there and comes after all others.
@@ -204,11 +209,12 @@ impl Zset {
                 None
             }
             Zset::Ordered(ordered) => {
-                let old = ordered.table.get(name).map(score_of);
+                let hash = table::hash(name);
+                let old = ordered.table.get_hashed(hash, name).map(score_of);
                 match old {
                     Some(old) if old == score => {}
                     Some(old) => ordered.set_score(name, old, score),
-                    None => ordered.add(name, score),
+                    None => ordered.add(name, hash, score),
                 }
                 old
             }

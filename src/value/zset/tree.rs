@@ -5,9 +5,12 @@
 //! turned into a rank first, and every range is then a range of ranks.
 
 use crate::value::blob::BlobPtr;
+use crate::value::prefetch::prefetch_lines;
 
 const LEAF_LEN_MAX: usize = 64;
 const INNER_LEN_MAX: usize = 64;
+/// How many cache lines of a node are asked for: a full leaf.
+const PREFETCH_LINES: usize = 16;
 
 /// A score and where its member is.
 #[derive(Clone, Copy, Debug)]
@@ -182,6 +185,22 @@ impl Tree {
                 }
             }
         }
+    }
+
+    /// Asks the processor for the node that so many levels down [`Self::count_while`] comes to; answers whether
+    /// there is one below it.
+    pub fn prefetch(&self, level: usize, before: impl Fn(&Item) -> bool) -> bool {
+        let mut node = &self.root;
+        for _ in 0..level {
+            let Node::Inner(children) = node else { return false };
+            let after = children.partition_point(|child| before(&child.least));
+            node = &children[after.saturating_sub(1)].node;
+        }
+        match node {
+            Node::Leaf(items) => prefetch_lines(&items[..], PREFETCH_LINES),
+            Node::Inner(children) => prefetch_lines(&children[..], PREFETCH_LINES),
+        }
+        matches!(node, Node::Inner(_))
     }
 
     /// The item of a rank.
