@@ -239,6 +239,14 @@ impl Engine {
         }
     }
 
+    /// Adds where on disk the first keys of requests are, if they are.
+    pub fn add_cold(&self, database: usize, requests: &[Request], cold: &mut ColdKeys) {
+        let database = self.services.keyspace.database(database);
+        for hash in requests.iter().filter_map(|request| request.hash) {
+            cold.add_at(&database.shard_of(hash).lock(), hash);
+        }
+    }
+
     /// Asks the processor for the shard of the request's first key.
     pub fn prefetch_shard(&self, database: usize, request: &Request) {
         if let Some(hash) = request.hash {

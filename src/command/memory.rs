@@ -26,7 +26,10 @@ fn memory_usage(ctx: &mut Ctx<'_>) -> Answer {
         at += 2;
     }
     let key = ctx.key(0);
+    let is_on_disk = ctx.access.came_from_disk(key);
     match ctx.access.get(key, Lookup::Silent) {
+        // It was brought to memory to be looked at only.
+        Some(_) if is_on_disk => ctx.reply.int(SLOT_BYTES as i64),
         Some(entry) => ctx.reply.int((entry.total_bytes(sampled) + SLOT_BYTES) as i64),
         None => ctx.reply.null(),
     }

@@ -1,7 +1,7 @@
 //! L2, the disk tier: a log of records in segments.
 //!
 //! From the inside out: [`format`] is the bytes of a record and of a frame of records; [`files`] is what is asked
-//! of a file system; [`store`] knows all segments, how full and how alive each is; [`lane`] appends; [`scan`]
+//! of a file system; [`store`] knows all segments, how full and how alive each is; [`lane`] appends; [`load`] waits for the disk; [`scan`]
 //! reads a segment from end to end and steps over damage; [`check`] and [`backup`] do so for a whole directory.
 //!
 //! This layer knows no commands, no data types and no memory tier: a key and a value are bytes.
@@ -11,6 +11,7 @@ pub mod check;
 pub mod files;
 pub mod format;
 pub mod lane;
+pub mod load;
 pub mod scan;
 pub mod store;
 

@@ -3,6 +3,7 @@
 use super::files::{Contents, Files, SegmentFile, WriteCheckpoint};
 use super::format::{ALIGN, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
 use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
@@ -254,6 +255,8 @@ pub struct Store {
     pub(super) writers: AtomicUsize,
     next_sequence: AtomicU64,
     size_max: AtomicU64,
+    /// What is being read from disk; the sender goes when it is read.
+    pub(super) reading: Mutex<HashMap<Location, watch::Receiver<()>>>,
     /// Segments are being emptied: who finds no room should try again.
     making_room: AtomicBool,
     /// The next sequence number when it was last found that no segment is worth emptying.
@@ -300,6 +303,7 @@ impl Store {
             writers: AtomicUsize::new(0),
             next_sequence: AtomicU64::new(next_sequence),
             size_max: AtomicU64::new(size_max),
+            reading: Mutex::default(),
             making_room: AtomicBool::new(false),
             found_none_at: AtomicU64::new(0),
             failed: AtomicBool::new(false),

@@ -140,6 +140,16 @@ impl Tier {
     }
 }
 
+impl ColdKeys {
+    /// Adds where on disk the keys of this hash are. (Others may have the same position: they are read for nothing.)
+    pub fn add_at(&mut self, state: &ShardState, hash: KeyHash) {
+        if state.table.cold_len() > 0 {
+            let here = state.table.cold_at(hash.position());
+            self.locations.extend(here.map(|(_, bits)| Location::from_bits(bits)));
+        }
+    }
+}
+
 /// A value is in memory again, from a record of this version.
 fn promote(state: &mut ShardState, index: usize, entry: Entry, version: u64) {
     if let Some(place) = Place::from_bits(entry.place())

@@ -12,7 +12,7 @@ use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
 use crate::clock;
 use crate::command::{Durability, Request, Services, Wait, forget_subscriptions, forget_watched};
 use crate::config::ClassLimit;
-use crate::keyspace::ColdKeys;
+use crate::disk::load::load;
 use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
 use std::future::Future;
@@ -477,10 +477,14 @@ impl Connection {
                     return Some(index + 1);
                 }
                 None => {}
-                Some(Wait::Load(cold)) => {
-                    let services = Arc::clone(&self.services);
+                Some(Wait::Load(mut cold)) => {
+                    // What the others of the batch will need is read with it.
+                    local.engine.add_cold(self.state.database, &local.requests[index + 1..], &mut cold);
+                    let store = self.services.keyspace.tier().map(|tier| Arc::clone(tier.store()));
                     self.wait = Some(Box::pin(async move {
-                        load(&services, cold).await;
+                        if let Some(store) = store {
+                            load(&store, &cold.locations).await;
+                        }
                         None
                     }));
                     return Some(index);
@@ -692,21 +696,6 @@ async fn durable(services: &Services, wanted: Durability) -> Output {
         }
     }
     out
-}
-
-/// Reads what a request needs from disk, on a thread that may wait for it. The request then finds it in the
-/// kernel's memory.
-async fn load(services: &Services, cold: ColdKeys) {
-    let Some(store) = services.keyspace.tier().map(|tier| Arc::clone(tier.store())) else { return };
-    let read = move || {
-        let mut buffer = Vec::new();
-        for location in &cold.locations {
-            // Whatever the outcome, the request reads again, and says what is wrong.
-            let _ = store.fetch(*location, &mut buffer, true);
-        }
-    };
-    // An error would be a panic there: the request then waits for the disk itself.
-    let _ = tokio::task::spawn_blocking(read).await;
 }
 
 /// Waits until the pause ends or changes.

@@ -251,6 +251,54 @@ fn what_was_done_to_large_collections_survives() {
     }
 }
 
+/// Clients that want the same values from a disk that has to be waited for all get them, and each is read once.
+#[test]
+fn what_many_want_from_disk_is_read_once() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const KEYS: usize = 300;
+    // Nothing that is read stays in memory.
+    let server =
+        Server::start(&["--appendonly", "yes", "--l2-size", "256mb", "--maxmemory", "1mb", "--workers", "2"]);
+    let mut client = server.client();
+    let value = |key: usize| format!("{key}:{}", "v".repeat(3000));
+    for key in 0..KEYS {
+        client.expect(&format!("SET key:{key} {}", value(key)), "+OK");
+    }
+    client.run("DEBUG DEMOTE");
+    client.run("WAITAOF 1 0 0");
+    for file in std::fs::read_dir(server.directory.join("l2")).expect("a directory") {
+        let path = file.expect("a file").path();
+        let status = std::process::Command::new("dd")
+            .arg(format!("if={}", path.display()))
+            .args(["of=/dev/null", "iflag=nocache", "count=0", "status=none"])
+            .status();
+        assert!(status.expect("dd exists").success());
+    }
+    let read = |client: &mut Client| client.info("l2_reads_disk").parse::<usize>().expect("a number");
+    let before = read(&mut client);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = server.client();
+                let requests: Vec<Vec<u8>> =
+                    (0..KEYS).map(|key| encode(&["GET", &format!("key:{key}")])).collect();
+                client.send_raw(&requests.concat());
+                for key in 0..KEYS {
+                    assert!(client.read().value == Value::Bulk(value(key).into_bytes()), "key {key}");
+                }
+            });
+        }
+    });
+    let waited = read(&mut client) - before;
+    // Read by one client, a record may be gone from the kernel's memory when the next comes: not often.
+    assert!(waited <= KEYS + KEYS / 10, "{waited} reads of {KEYS} records");
+    println!("{waited} of {KEYS} records had to be waited for");
+    let usage = client.run("MEMORY USAGE key:7").integer();
+    assert!(usage < 100, "{usage} bytes of memory for a key on disk");
+}
+
 #[test]
 fn what_is_gone_stays_gone() {
     if strata_only("Redis has no second tier") {
