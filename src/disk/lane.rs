@@ -32,19 +32,37 @@ pub struct Lane {
     flushed: u64,
     /// Whether anything waits to be written, for the store to see.
     holds: Arc<AtomicBool>,
+    /// The store counts it among its writers.
+    of_writer: bool,
 }
 
 impl Lane {
     /// A lane without a segment: the first write brings one.
     pub fn new(store: Arc<Store>) -> Lane {
         store.writers.fetch_add(1, Relaxed);
+        let mut lane = Lane::with_reserve(store, RESERVE_OF_WRITES);
+        lane.of_writer = true;
+        lane
+    }
+
+    /// A second lane of a worker, for what is soon to expire.
+    pub fn for_brief(store: Arc<Store>) -> Lane {
         Lane::with_reserve(store, RESERVE_OF_WRITES)
     }
 
     fn with_reserve(store: Arc<Store>, reserve: u64) -> Lane {
         let holds = Arc::new(AtomicBool::new(false));
         store.add_lane(&holds);
-        Lane { store, segment: None, end: 0, buffer: Vec::new(), reserve, flushed: 0, holds }
+        Lane {
+            store,
+            segment: None,
+            end: 0,
+            buffer: Vec::new(),
+            reserve,
+            flushed: 0,
+            holds,
+            of_writer: false,
+        }
     }
 
     /// A lane that may fill the tier to its bound.
@@ -198,7 +216,7 @@ impl Drop for Lane {
         if let Some(segment) = self.segment.take() {
             self.store.seal(&segment);
         }
-        if self.reserve > 0 {
+        if self.of_writer {
             self.store.writers.fetch_sub(1, Relaxed);
         }
     }

@@ -391,7 +391,7 @@ impl Access<'_> {
 
     fn settle_changes(&mut self) {
         let space = self.space;
-        space.log_dirty(self.scratch, &mut self.locks);
+        space.log_dirty(self.scratch, &mut self.locks, self.now_ms);
         let mut promoted = std::mem::take(&mut self.scratch.tier.promoted);
         for Promoted { database, hash, place: bits, .. } in promoted.drain(..).filter(|entry| !entry.stays) {
             let state = space.state_in(&mut self.locks, database, hash);

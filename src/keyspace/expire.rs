@@ -137,7 +137,7 @@ impl Keyspace {
                 garbage.push(entry);
             }
         }
-        self.log_dirty(scratch, std::slice::from_mut(&mut lock));
+        self.log_dirty(scratch, std::slice::from_mut(&mut lock), now_ms);
         drop(lock);
         self.read_wanted(scratch);
         garbage.into_iter().for_each(|entry| self.discard(scratch, entry));

@@ -22,6 +22,9 @@ use std::io;
 /// Of a collection whose whole record is shorter than this there are no deltas.
 pub(super) const DELTA_BASE_BYTES_MIN: u64 = if cfg!(test) { 256 } else { 4096 };
 
+/// A string that expires within this time, milliseconds, is logged with others of its kind.
+const BRIEF_MS: i64 = 10 * 60 * 1000;
+
 /// A key that was changed and is not logged yet.
 pub(super) struct Dirty {
     database: usize,
@@ -87,6 +90,11 @@ impl Journals {
             self.used = 0;
         }
     }
+}
+
+/// Whether a value is soon to expire, and nothing continues its record.
+fn is_brief(entry: &Entry, now_ms: i64) -> bool {
+    entry.expires_at_ms().is_some_and(|at| at.saturating_sub(now_ms) <= BRIEF_MS) && entry.string().is_some()
 }
 
 /// Whether a collection has left its packed form for good.
@@ -268,7 +276,7 @@ impl Keyspace {
     }
 
     /// Logs what was changed, as one frame. `locks` has all its shards, in order.
-    pub(super) fn log_dirty(&self, scratch: &mut Scratch, locks: &mut [Lock<'_>]) {
+    pub(super) fn log_dirty(&self, scratch: &mut Scratch, locks: &mut [Lock<'_>], now_ms: i64) {
         let Some(tier) = &self.tier else { return };
         let logs = tier.logs();
         let mut dirty = std::mem::take(&mut scratch.tier.dirty);
@@ -284,6 +292,7 @@ impl Keyspace {
             });
         }
         let own = &mut scratch.tier;
+        let mut brief = own.frame.is_empty();
         for Dirty { database, hash, name, removed } in dirty.drain(..) {
             let state = self.state_in(locks, database, hash);
             let space = tier.space(database);
@@ -291,9 +300,13 @@ impl Keyspace {
             // A key that was removed has no place if it was made anew.
             let old = found.map_or(0, |index| state.table.at(index).place()) | removed;
             let form = match found {
-                Some(index) if logs => own.push_change(tier, state, index, space),
+                Some(index) if logs => {
+                    brief &= is_brief(&state.table.at(index), now_ms);
+                    own.push_change(tier, state, index, space)
+                }
                 _ if old == 0 => continue,
                 _ => {
+                    brief = false;
                     let horizon = tier.store.last_sequence();
                     push_tombstone(&mut own.frame, &name, state.version, space, horizon);
                     Form::Tombstone
@@ -304,7 +317,7 @@ impl Keyspace {
         }
         own.dirty = dirty;
         if !own.frame.is_empty() {
-            self.append_frame(tier, own, locks);
+            self.append_frame(tier, own, locks, brief);
         }
         own.journals.clear();
     }
@@ -322,17 +335,21 @@ impl Keyspace {
     }
 
     /// Appends the frame and tells entries their places.
-    fn append_frame(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>]) {
+    fn append_frame(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>], brief: bool) {
         let mut frame = std::mem::take(&mut own.frame);
         // Another worker may log what it makes of one of the keys, and be faster: the others would be left behind by a
         // crash.
         own.at_once |= frame.records().len() > 1 && tier.store.has_several_writers();
+        let appended = if brief { own.append_brief(tier, &mut frame) } else { None };
         let lane = own.lane(tier);
-        let base = lane.append(&mut frame).or_else(|_| {
-            // What is kept for such: a key that goes should not be refused for lack of room.
-            lane.ready_to_free(frame.len() as u64)?;
-            lane.append(&mut frame)
-        });
+        let base = match appended {
+            Some(base) => Ok(base),
+            None => lane.append(&mut frame).or_else(|_| {
+                // What is kept for such: a key that goes should not be refused for lack of room.
+                lane.ready_to_free(frame.len() as u64)?;
+                lane.append(&mut frame)
+            }),
+        };
         let place_of = |record: usize| {
             let range = &frame.records()[record];
             let len = format::padded(range.len());
@@ -374,9 +391,7 @@ impl Keyspace {
                 }
             }
         }
-        if (base.is_err() && tier.logs())
-            || (std::mem::take(&mut own.at_once) && own.lane(tier).flush().is_err())
-        {
+        if (base.is_err() && tier.logs()) || (std::mem::take(&mut own.at_once) && own.flush().is_err()) {
             own.lost = true;
         }
         frame.clear();
@@ -389,7 +404,8 @@ impl Keyspace {
         if Place::from_bits(entry.place()).is_some() {
             let shard = self.database(database).shard_index(self.hash(entry.key()));
             self.note_removed(scratch, database, entry);
-            self.log_dirty(scratch, std::slice::from_mut(&mut self.lock(database, shard)));
+            // It is a tombstone: no matter when.
+            self.log_dirty(scratch, std::slice::from_mut(&mut self.lock(database, shard)), 0);
         }
     }
 

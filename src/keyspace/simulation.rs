@@ -261,7 +261,10 @@ impl Simulation {
                     Some(value) => {
                         let text = format!("{value}:{}", "x".repeat(len));
                         let text = NewString::encode(text.as_bytes());
-                        access.put(key, text, Expiry::Clear, NotifyFlags::STRING, "set");
+                        // What is soon to expire has a lane of its own.
+                        let expiry =
+                            if len.is_multiple_of(3) { Expiry::At(NOW_MS + 1000) } else { Expiry::Clear };
+                        access.put(key, text, expiry, NotifyFlags::STRING, "set");
                     }
                     None => drop(access.delete(key, NotifyFlags::GENERIC, "del")),
                 }

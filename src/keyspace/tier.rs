@@ -54,6 +54,8 @@ pub enum NotReady {
 #[derive(Default)]
 pub(super) struct TierScratch {
     pub(super) lane: Option<Lane>,
+    /// For strings that expire soon: their segments empty themselves.
+    brief: Option<Lane>,
     pub(super) frame: format::Frame,
     /// What was done to large collections since the last command.
     pub(super) journals: Journals,
@@ -78,6 +80,13 @@ impl TierScratch {
     pub(super) fn lane(&mut self, tier: &Tier) -> &mut Lane {
         self.lane.get_or_insert_with(|| Lane::new(Arc::clone(&tier.store)))
     }
+
+    /// Appends a frame of records that are soon to expire, if there is a lane for such.
+    pub(super) fn append_brief(&mut self, tier: &Tier, frame: &mut format::Frame) -> Option<Location> {
+        let lane = self.brief.get_or_insert_with(|| Lane::for_brief(Arc::clone(&tier.store)));
+        // Otherwise it is the other lane's to say why there is no room.
+        lane.append(frame).ok()
+    }
 }
 
 impl Scratch {
@@ -88,7 +97,8 @@ impl Scratch {
     #[inline]
     pub fn commit(&mut self) -> io::Result<()> {
         let tier = &mut self.tier;
-        if !tier.lost && tier.lane.as_ref().is_none_or(Lane::is_flushed) { Ok(()) } else { tier.flush() }
+        let flushed = [&tier.lane, &tier.brief].into_iter().flatten().all(Lane::is_flushed);
+        if !tier.lost && flushed { Ok(()) } else { tier.flush() }
     }
 
     /// Logs by a lane that may fill the tier to its bound: for whoever makes room.
@@ -105,13 +115,14 @@ impl Scratch {
 
     /// The number of the last flush, for [`Store::synced`].
     pub fn last_flush(&self) -> u64 {
-        self.tier.lane.as_ref().map_or(0, Lane::last_flush)
+        [&self.tier.lane, &self.tier.brief].into_iter().flatten().map(Lane::last_flush).max().unwrap_or(0)
     }
 }
 
 impl TierScratch {
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.lane.as_mut().map_or(Ok(()), Lane::flush);
+        let mut lanes = [&mut self.lane, &mut self.brief].into_iter().flatten();
+        let flushed = lanes.try_for_each(Lane::flush);
         if std::mem::take(&mut self.lost) {
             return Err(io::Error::other("a write was not logged"));
         }

@@ -673,6 +673,36 @@ fn what_no_longer_counts_is_removed() {
     }
 }
 
+/// What expires soon lies in segments of its own, that are empty when it has expired: what stays is not moved for it.
+#[test]
+fn what_expires_soon_is_not_mixed_with_what_stays() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments = ["--appendonly", "yes", "--l2-size", "64mb", "--workers", "1"];
+    let mut server = Server::start(&arguments);
+    let mut client = server.client();
+    let value = "v".repeat(4000);
+    for key in 0..6000 {
+        client.expect(&format!("SET brief:{key} {value} PX 2000"), "+OK");
+        if key % 10 == 0 {
+            client.expect(&format!("SET stays:{key} {value}"), "+OK");
+        }
+    }
+    eventually("what is brief has expired", || (client.run("DBSIZE").integer() == 600).then_some(()));
+    eventually("its segments are gone", || {
+        let reclaimed: u64 = client.info("l2_reclaimed_segments").parse().expect("a number");
+        (reclaimed >= 5).then_some(())
+    });
+    let moved: u64 = client.info("l2_moved_bytes").parse().expect("a number");
+    // Tombstones at most: they lie beside what stays.
+    assert!(moved < 600_000, "{moved} bytes were moved");
+    server.crash_and_restart(&arguments);
+    let mut client = server.client();
+    assert_eq!(client.run("DBSIZE").integer(), 600);
+    client.expect("EXISTS brief:0 brief:5999 stays:0", ":1");
+}
+
 /// Damage costs what it touches, is counted, and is never served.
 #[test]
 fn damage_costs_what_it_touches_and_is_never_served() {
