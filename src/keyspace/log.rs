@@ -36,10 +36,10 @@ pub(super) struct Dirty {
 
 /// What a record of a frame is for, whose key is to be told where it is.
 pub(super) struct Fixup {
-    database: usize,
-    hash: KeyHash,
-    name: SmallVec<[u8; 36]>,
-    record: usize,
+    /// The shard among those that are locked.
+    lock: usize,
+    /// The entry in its table, if the key is there.
+    index: Option<usize>,
     /// The place of the record that it replaces or continues.
     old: u64,
     form: Form,
@@ -167,7 +167,9 @@ fn push_delta(frame: &mut format::Frame, entry: &Entry, version: u64, space: u32
 /// The record at a place, and those that continue it, no longer count.
 pub(super) fn forget_record(tier: &Tier, state: &mut ShardState, place: Place) {
     tier.store.sub_live(place);
-    if let Some(chain) = state.chains.remove(&place.location().bits()) {
+    if !state.chains.is_empty()
+        && let Some(chain) = state.chains.remove(&place.location().bits())
+    {
         for (segment, bytes) in chain.segments {
             tier.store.sub_live_bytes(Location::from_bits(segment), bytes);
         }
@@ -294,7 +296,8 @@ impl Keyspace {
         let own = &mut scratch.tier;
         let mut brief = own.frame.is_empty();
         for Dirty { database, hash, name, removed } in dirty.drain(..) {
-            let state = self.state_in(locks, database, hash);
+            let lock = self.lock_in(locks, database, hash);
+            let state = &mut *locks[lock].guard;
             let space = tier.space(database);
             let found = state.table.find(hash.position(), &name);
             // A key that was removed has no place if it was made anew.
@@ -312,14 +315,23 @@ impl Keyspace {
                     Form::Tombstone
                 }
             };
-            let record = own.frame.records().len() - 1;
-            own.fixups.push(Fixup { database, hash, name, record, old, form });
+            own.fixups.push(Fixup { lock, index: found, old, form });
         }
         own.dirty = dirty;
         if !own.frame.is_empty() {
             self.append_frame(tier, own, locks, brief);
         }
         own.journals.clear();
+    }
+
+    /// Which of the locked shards has a key.
+    fn lock_in(&self, locks: &[Lock<'_>], database: usize, hash: KeyHash) -> usize {
+        if locks.len() == 1 {
+            return 0;
+        }
+        let shard = self.database(database).shard_index(hash);
+        let at = locks.binary_search_by_key(&(database, shard), |lock| (lock.database, lock.shard));
+        at.expect("what is changed is locked")
     }
 
     /// The locked shard of a key.
@@ -329,9 +341,8 @@ impl Keyspace {
         database: usize,
         hash: KeyHash,
     ) -> &'s mut ShardState {
-        let shard = self.database(database).shard_index(hash);
-        let at = locks.binary_search_by_key(&(database, shard), |lock| (lock.database, lock.shard));
-        &mut locks[at.expect("what is changed is locked")].guard
+        let lock = self.lock_in(locks, database, hash);
+        &mut locks[lock].guard
     }
 
     /// Appends the frame and tells entries their places.
@@ -358,11 +369,12 @@ impl Keyspace {
         for place in (0..frame.records().len()).filter_map(place_of) {
             tier.store.add_live(place);
         }
-        for Fixup { database, hash, name, record, old, form } in own.fixups.drain(..) {
-            let state = self.state_in(locks, database, hash);
-            let found = state.table.find(hash.position(), &name);
+        // The records of a flushed database come first, and are nobody's.
+        let first = frame.records().len() - own.fixups.len();
+        for (number, Fixup { lock, index: found, old, form }) in own.fixups.drain(..).enumerate() {
+            let state = &mut *locks[lock].guard;
             let old = Place::from_bits(old);
-            match (place_of(record), form) {
+            match (place_of(first + number), form) {
                 (Some(place), Form::Delta { shared }) => {
                     let (Some(index), Some(old)) = (found, old) else { continue };
                     let (version, at) = (state.version, old.location().bits());
