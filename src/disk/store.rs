@@ -16,7 +16,7 @@ use tokio::sync::watch;
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 /// The tier should have at least so many segments.
-const SEGMENTS_MIN: u64 = 16;
+const SEGMENTS_MIN: u64 = 64;
 
 const OFFSET_BITS: u32 = 26;
 const INDEX_BITS: u32 = 17;

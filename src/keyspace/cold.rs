@@ -316,7 +316,10 @@ impl Access<'_> {
     /// Brings the value of a key back if it is on disk.
     pub(super) fn resolve(&mut self, key: Key<'_>, wait: bool, cold: &mut ColdKeys) {
         let lock = self.lock_of(key);
-        if self.locks[lock].guard.table.cold_len() > 0
+        let table = &self.locks[lock].guard.table;
+        // Most positions have one key.
+        if table.cold_len() > 0
+            && table.cold_at(key.hash.position()).next().is_some()
             && let Resolved::Cold(location) = self.resolve_at(lock, key, wait)
         {
             cold.locations.push(location);
@@ -328,11 +331,11 @@ impl Access<'_> {
         let Some(tier) = &self.space.tier else { return Resolved::Done };
         let position = key.hash.position();
         let state = &mut self.locks[lock].guard;
+        let candidates: SmallVec<[u64; 4]> =
+            state.table.cold_at(position).map(|(_, location)| location).collect();
         if state.table.find(position, key.name).is_some() {
             return Resolved::Done;
         }
-        let candidates: SmallVec<[u64; 4]> =
-            state.table.cold_at(position).map(|(_, location)| location).collect();
         let own = &mut self.scratch.tier;
         let mut buffer = std::mem::take(&mut own.buffer);
         let resolved = 'found: {

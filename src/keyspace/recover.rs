@@ -417,6 +417,7 @@ impl<'k> Rebuilt<'k> {
         let seen = checkpoint.visit(|index| {
             let database = self.database(index.space);
             let mut state = database.shards()[index.shard].lock();
+            state.table.reserve(index.slots.len());
             for (position, segment, offset) in index.slots {
                 state.table.insert_cold(position, segments[segment].location(offset).bits());
             }

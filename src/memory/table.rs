@@ -276,6 +276,15 @@ impl Table {
         self.insert_slot(Slot::resident(position, entry));
     }
 
+    /// Makes room for so many more slots. To be called before many are added in hash order: a table that grows under them
+    /// has them all at its front.
+    pub fn reserve(&mut self, slots: usize) {
+        let wanted = (self.len() + slots + 1) * 16 / LOAD_MAX_SIXTEENTHS + 1;
+        if wanted > self.capacity as usize {
+            self.resize(wanted);
+        }
+    }
+
     fn insert_slot(&mut self, slot: Slot) {
         if (self.len() + 1) * 16 > self.capacity as usize * LOAD_MAX_SIXTEENTHS {
             self.resize((self.capacity as usize * 5 / 4).max(CAPACITY_MIN));
