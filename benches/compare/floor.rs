@@ -10,8 +10,18 @@ use std::process::ExitCode;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::Failure;
+use crate::server::Template;
+use crate::wire::Protocol;
+
 /// The argument that makes a process of this program the floor.
 pub const FLAG: &str = "--floor";
+
+/// Starts it.
+pub fn template() -> Result<Template, Failure> {
+    let this = std::env::current_exe()?.to_string_lossy().into_owned();
+    Ok(Template::new("floor", Protocol::Redis, vec![this, FLAG.to_owned(), "{port}".to_owned()]))
+}
 
 const LISTENER: Token = Token(usize::MAX);
 const READ_BYTES: usize = 64 * 1024;

@@ -37,24 +37,19 @@
 
 mod clients;
 mod floor;
-mod load;
 mod memory;
 mod options;
-mod report;
-mod server;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod speed;
-mod system;
 mod traces;
 mod types;
-mod wire;
 
 use std::process::ExitCode;
 
 use options::{Options, Section};
 use report::Report;
-
-/// What a measurement fails with: a sentence for people.
-type Failure = Box<dyn std::error::Error>;
+use shared::{Failure, load, report, server, system, trace, wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();

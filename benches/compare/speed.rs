@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::load::{Load, Turn};
+use crate::load::{Load, Plan, Turn, WARM_UP, measure};
 use crate::options::Options;
 use crate::report::{Figures, Report, median};
 use crate::server::{Server, Template};
 use crate::wire::{Protocol, Work, key};
-use crate::{Failure, system};
+use crate::{Failure, floor, system};
 
 /// Clients that send at the same time.
 pub const CLIENTS: usize = 50;
@@ -16,8 +16,6 @@ pub const CLIENTS: usize = 50;
 const VALUE_BYTES: usize = 64;
 /// Two workers are compared to one at the throughput of one divided by this.
 const OFFERED_PART: f64 = 2.0;
-/// Load before each turn that is not counted.
-pub const WARM_UP: Duration = Duration::from_millis(50);
 
 /// One worker a server, on a core of its own.
 pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -31,13 +29,13 @@ pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure>
     for template in &options.servers {
         servers.push(start(template, 1, &[system::SERVER_CORE], options)?);
     }
-    let floor = Template::floor()?.start(1, &[system::SERVER_CORE], &[])?;
+    let floor = floor::template()?.start(1, &[system::SERVER_CORE], &[])?;
     for (work, pipeline) in works(options) {
         let mut all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
-        if work == Work::Get {
+        if matches!(work, Work::Get) {
             all.push(&floor);
         }
-        let rows = measure(&all, work, pipeline, options)?;
+        let rows = measure(&all, work, pipeline, plan(options))?;
         report.table(&format!("{} x{pipeline}", work.name()), &rows);
         targets(report, work, pipeline, &rows);
     }
@@ -71,7 +69,7 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
         let all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
         let two = all.iter().find(|server| server.name == "strata-2");
         let before = two.map(|server| system::thread_cpu_ns(server.pid())).transpose()?;
-        let rows = measure(&all, work, pipeline, options)?;
+        let rows = measure(&all, work, pipeline, plan(options))?;
         report.table(&format!("{} x{pipeline}", work.name()), &rows);
         if let (Some(server), Some(before)) = (two, before) {
             spread(report, work, pipeline, server, &before)?;
@@ -168,26 +166,14 @@ pub fn start(
     Ok(server)
 }
 
-/// All rounds of one measurement: each server has its turn in each round.
-fn measure(
-    servers: &[&Server],
-    work: Work,
-    pipeline: usize,
-    options: &Options,
-) -> Result<Vec<(String, Figures)>, Failure> {
-    let mut loads = Vec::new();
-    for server in servers {
-        loads.push(Load::connect(server, CLIENTS, options.keys, VALUE_BYTES)?);
+fn plan(options: &Options) -> Plan {
+    Plan {
+        clients: CLIENTS,
+        keys: options.keys,
+        value_bytes: VALUE_BYTES,
+        rounds: options.rounds,
+        round: options.round,
     }
-    let mut turns: Vec<Vec<Turn>> = servers.iter().map(|_| Vec::new()).collect();
-    for _ in 0..options.rounds {
-        for ((server, load), turns) in servers.iter().zip(&mut loads).zip(&mut turns) {
-            load.closed(server, work, pipeline, WARM_UP)?;
-            turns.push(load.closed(server, work, pipeline, options.round)?);
-        }
-    }
-    let rows = servers.iter().zip(&turns);
-    Ok(rows.map(|(server, turns)| (server.name.clone(), Figures::of(turns))).collect())
 }
 
 /// The targets of one worker.

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::load::{Load, Turn};
+use crate::load::{Load, Turn, WARM_UP};
 use crate::options::Options;
 use crate::report::{Figures, Report};
 use crate::server::{Server, Template};
-use crate::speed::{CLIENTS, WARM_UP};
+use crate::speed::CLIENTS;
 use crate::wire::{Random, Work};
 use crate::{Failure, system};
 
@@ -314,7 +314,8 @@ pub fn commands(options: &Options, report: &mut Report) -> Result<(), Failure> {
     ));
     let servers: Vec<&Template> =
         options.servers.iter().filter(|server| server.takes_redis_options).collect();
-    for (index, case) in CASES.iter().enumerate() {
+    for case in CASES {
+        let work = Work::Of { name: case.name, write: case.write };
         let wanted = |name: &String| case.name.to_lowercase().contains(&name.to_lowercase());
         if !options.commands.is_empty() && !options.commands.iter().any(wanted) {
             continue;
@@ -328,8 +329,8 @@ pub fn commands(options: &Options, report: &mut Report) -> Result<(), Failure> {
         }
         for _ in 0..options.rounds {
             for (server, load, turns) in &mut all {
-                load.closed(server, Work::Of(index), PIPELINE, WARM_UP)?;
-                turns.push(load.closed(server, Work::Of(index), PIPELINE, options.round)?);
+                load.closed(server, work, PIPELINE, WARM_UP)?;
+                turns.push(load.closed(server, work, PIPELINE, options.round)?);
             }
         }
         let rows: Vec<(String, Figures)> =

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hdrhistogram::Histogram;
 
-use crate::load::Turn;
+use super::load::Turn;
 
 /// The figures of one server in one measurement: medians over its turns.
 #[derive(Clone, Debug)]

@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::wire::Protocol;
-use crate::{Failure, floor, system};
+use super::wire::Protocol;
+use super::{Failure, system};
 
 /// How to start a kind of server.
 #[derive(Clone, Debug)]
@@ -23,7 +23,8 @@ pub struct Template {
 }
 
 impl Template {
-    fn new(name: &str, protocol: Protocol, command: Vec<String>) -> Self {
+    /// A server given by the words of its command line.
+    pub fn new(name: &str, protocol: Protocol, command: Vec<String>) -> Self {
         Self { name: name.to_owned(), protocol, command, takes_redis_options: protocol == Protocol::Redis }
     }
 
@@ -57,13 +58,6 @@ impl Template {
         Self::new(name, protocol, split(command))
     }
 
-    /// The bare epoll loop.
-    pub fn floor() -> Result<Self, Failure> {
-        let this = std::env::current_exe()?.to_string_lossy().into_owned();
-        let command = vec![this, floor::FLAG.to_owned(), "{port}".to_owned()];
-        Ok(Self::new("floor", Protocol::Redis, command))
-    }
-
     /// Whether the number of threads can be chosen.
     pub fn takes_threads(&self) -> bool {
         self.command.iter().any(|word| word.contains("{threads}"))
@@ -76,32 +70,32 @@ impl Template {
         let replace = |word: &String| {
             word.replace("{port}", &port.to_string()).replace("{threads}", &threads.to_string())
         };
-        let words: Vec<String> = self.command.iter().map(replace).collect();
-        let (program, arguments) =
-            words.split_first().ok_or_else(|| format!("no command for {}", self.name))?;
-        let directory = std::env::temp_dir().join(format!("compare-{}-{port}", std::process::id()));
+        let mut words: Vec<String> = self.command.iter().map(replace).collect();
+        words.extend(options.iter().map(|&word| word.to_owned()));
+        let directory = std::env::temp_dir().join(format!("bench-{}-{port}", std::process::id()));
         fs::create_dir_all(&directory)?;
-        let log = File::create(directory.join("log"))?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .args(options)
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        system::pin_child(&mut command, cores);
-        let child = command.spawn().map_err(|error| format!("starting {program}: {error}"))?;
         let mut server = Server {
             name: self.name.clone(),
             protocol: self.protocol,
-            child,
+            child: spawn(&words, cores, &directory)?,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             directory,
+            words,
+            cores: cores.to_vec(),
         };
         server.wait()?;
         Ok(server)
     }
+}
+
+/// Starts a process in a directory, to which it writes its log.
+fn spawn(words: &[String], cores: &[usize], directory: &Path) -> Result<Child, Failure> {
+    let (program, arguments) = words.split_first().ok_or("no command to start a server")?;
+    let log = File::create(directory.join("log"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    system::pin_child(&mut command, cores);
+    command.spawn().map_err(|error| format!("starting {program}: {error}").into())
 }
 
 /// Splits a command line at spaces, outside of single and double quotes.
@@ -133,8 +127,11 @@ pub struct Server {
     pub protocol: Protocol,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it runs and has its files; removed when it ends.
+    pub directory: PathBuf,
     child: Child,
-    directory: PathBuf,
+    words: Vec<String>,
+    cores: Vec<usize>,
 }
 
 impl Server {
@@ -166,6 +163,26 @@ impl Server {
             last = now;
         }
         Ok(last)
+    }
+
+    /// Ends it as `kill -9` does, and starts it again with what it left: at the moment that is returned.
+    pub fn restart_after_kill(&mut self) -> Result<Instant, Failure> {
+        self.child.kill()?;
+        self.restart()
+    }
+
+    /// Has it stop by itself, and starts it again with what it left: at the moment that is returned.
+    pub fn restart_after_stop(&mut self) -> Result<Instant, Failure> {
+        system::terminate(self.pid())?;
+        self.restart()
+    }
+
+    /// Does not wait until it listens.
+    fn restart(&mut self) -> Result<Instant, Failure> {
+        self.child.wait()?;
+        let began = Instant::now();
+        self.child = spawn(&self.words, &self.cores, &self.directory)?;
+        Ok(began)
     }
 
     fn wait(&mut self) -> Result<(), Failure> {

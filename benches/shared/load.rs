@@ -9,6 +9,8 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -16,20 +18,63 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-use crate::Failure;
-use crate::server::Server;
-use crate::wire::{Replies, Requests, Work};
+use super::Failure;
+use super::report::Figures;
+use super::server::Server;
+use super::wire::{Replies, Requests, Work};
 
 /// How long replies may be missing before a server counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections from one address before the next one is used, to stay clear of the limit of local ports.
 const PER_ADDRESS: usize = 5000;
 
+/// Load before each turn that is not counted.
+pub const WARM_UP: Duration = Duration::from_millis(50);
+
+/// How servers are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Clients that send at the same time.
+    pub clients: usize,
+    /// Different keys.
+    pub keys: u64,
+    /// Bytes of a value.
+    pub value_bytes: usize,
+    /// How often each server has its turn.
+    pub rounds: usize,
+    /// How long a turn lasts.
+    pub round: Duration,
+}
+
+/// All rounds of one measurement: each server has its turn in each round.
+pub fn measure(
+    servers: &[&Server],
+    work: Work,
+    pipeline: usize,
+    plan: Plan,
+) -> Result<Vec<(String, Figures)>, Failure> {
+    let mut loads = Vec::new();
+    for server in servers {
+        loads.push(Load::connect(server, plan.clients, plan.keys, plan.value_bytes)?);
+    }
+    let mut turns: Vec<Vec<Turn>> = servers.iter().map(|_| Vec::new()).collect();
+    for _ in 0..plan.rounds {
+        for ((server, load), turns) in servers.iter().zip(&mut loads).zip(&mut turns) {
+            load.closed(server, work, pipeline, WARM_UP)?;
+            turns.push(load.closed(server, work, pipeline, plan.round)?);
+        }
+    }
+    let rows = servers.iter().zip(&turns);
+    Ok(rows.map(|(server, turns)| (server.name.clone(), Figures::of(turns))).collect())
+}
+
 /// What one turn of a server showed.
 #[derive(Debug)]
 pub struct Turn {
     /// Commands that were answered.
     pub commands: u64,
+    /// Values that were there.
+    pub values: u64,
     /// Error replies, lost connections and requests without an answer.
     pub errors: u64,
     /// The first error, if there was one.
@@ -88,6 +133,13 @@ impl Load {
             });
         }
         Ok(Self { poll, clients, buffer: vec![0; 256 * 1024] })
+    }
+
+    /// All clients choose among keys of these numbers from now on.
+    pub fn choose_among(&mut self, numbers: &Arc<[u32]>) {
+        for client in &mut self.clients {
+            client.requests.choose_among(Arc::clone(numbers));
+        }
     }
 
     /// Batches of `pipeline` requests, one after another, for `duration` and until the last reply.
@@ -219,9 +271,21 @@ impl Load {
     /// Sends requests made by `write` for numbers of `range`, in batches over all clients, until all are answered.
     pub fn fill(
         &mut self,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
         write: impl Fn(&Requests, u64, &mut Vec<u8>),
     ) -> Result<(), Failure> {
+        match self.try_fill(range, write)? {
+            (_, Some(error)) => Err(format!("filling was refused: {error}").into()),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// As [`Self::fill`]; gives the number of errors, and the first.
+    pub fn try_fill(
+        &mut self,
+        range: Range<u64>,
+        write: impl Fn(&Requests, u64, &mut Vec<u8>),
+    ) -> Result<(u64, Option<String>), Failure> {
         const BATCH: u64 = 128;
         let mut next = range.start;
         let mut events = Events::with_capacity(1024);
@@ -253,15 +317,17 @@ impl Load {
                 }
             }
         }
-        match self.clients.iter().find_map(|client| client.replies.first_error.clone()) {
-            Some(error) => Err(format!("filling was refused: {error}").into()),
-            None => Ok(()),
-        }
+        let all = self.clients.iter_mut().map(|client| &mut client.replies);
+        Ok(all.fold((0, None), |(errors, first), replies| {
+            (errors + std::mem::take(&mut replies.errors), first.or(replies.first_error.take()))
+        }))
     }
 
     fn begin(&mut self, server: &Server) -> Result<Turn, Failure> {
+        self.clients.iter_mut().for_each(|client| client.replies.values = 0);
         Ok(Turn {
             commands: 0,
+            values: 0,
             errors: 0,
             first_error: None,
             elapsed: Duration::ZERO,
@@ -273,6 +339,7 @@ impl Load {
     fn end(&mut self, server: &Server, mut turn: Turn) -> Result<Turn, Failure> {
         turn.cpu_ns = server.cpu_ns()? - turn.cpu_ns;
         for client in &mut self.clients {
+            turn.values += client.replies.values;
             turn.errors += std::mem::take(&mut client.replies.errors);
             turn.first_error = turn.first_error.take().or(client.replies.first_error.take());
         }

@@ -1,13 +1,16 @@
-//! What the operating system says and does: cores, CPU time, resident memory, limits. All `unsafe` of the comparison is
-//! here.
+//! What the operating system says and does: cores, CPU time, resident memory, limits. All `unsafe` of the benches that
+//! start servers is here.
 
 use std::fs;
 use std::io;
 use std::mem;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
-use crate::Failure;
+use rustix::fs::{Advice, fadvise};
+
+use super::Failure;
 
 /// The core of the load generator.
 pub const LOAD_CORE: usize = 0;
@@ -137,12 +140,48 @@ pub fn sleeps(pid: u32) -> Result<u64, Failure> {
 
 /// Resident memory of a process in bytes.
 pub fn rss_bytes(pid: u32) -> Result<u64, Failure> {
+    smaps_bytes(pid, "Rss:")
+}
+
+/// Resident memory of a process that no file backs, in bytes.
+pub fn anonymous_bytes(pid: u32) -> Result<u64, Failure> {
+    smaps_bytes(pid, "Anonymous:")
+}
+
+fn smaps_bytes(pid: u32, field: &str) -> Result<u64, Failure> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let kilobytes = text
         .lines()
-        .find_map(|line| line.strip_prefix("Rss:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_ascii_whitespace().next())
         .and_then(|number| number.parse::<u64>().ok())
-        .ok_or_else(|| format!("no resident memory of process {pid}"))?;
+        .ok_or_else(|| format!("no {field} in the memory of process {pid}"))?;
     Ok(kilobytes * 1024)
+}
+
+/// Asks a process to stop.
+pub fn terminate(pid: u32) -> Result<(), Failure> {
+    // SAFETY: kill takes two numbers and touches no memory of ours.
+    let status = unsafe { libc::kill(pid.cast_signed(), libc::SIGTERM) };
+    if status == 0 {
+        return Ok(());
+    }
+    Err(format!("stopping process {pid}: {}", io::Error::last_os_error()).into())
+}
+
+/// Has all files of a directory reach the disk.
+pub fn sync_files(directory: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(directory)? {
+        fs::File::open(entry?.path())?.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Takes all files of a directory out of the kernel's memory.
+pub fn drop_pages(directory: &Path) -> Result<(), Failure> {
+    sync_files(directory)?;
+    for entry in fs::read_dir(directory)? {
+        fadvise(fs::File::open(entry?.path())?, 0, None, Advice::DontNeed)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //!
 //! Replies are counted and skipped, not kept: the load generator must be cheaper than the server it measures.
 
-use crate::types::CASES;
+use std::sync::Arc;
 
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Protocol {
 }
 
 /// A kind of load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Work {
     /// GET of a random key.
     Get,
@@ -27,8 +27,13 @@ pub enum Work {
     Mget10,
     /// Nine GET for each SET.
     Mixed,
-    /// A command of a collection, by its place in [`CASES`].
-    Of(usize),
+    /// Any other.
+    Of {
+        /// Its name in tables.
+        name: &'static str,
+        /// Writes one request.
+        write: fn(&mut Random, &mut Vec<u8>),
+    },
 }
 
 impl Work {
@@ -49,13 +54,13 @@ impl Work {
             Self::Incr => "INCR",
             Self::Mget10 => "MGET of 10",
             Self::Mixed => "GET:SET 90:10",
-            Self::Of(index) => CASES[index].name,
+            Self::Of { name, .. } => name,
         }
     }
 
     /// Whether a protocol has it.
     pub fn exists_in(self, protocol: Protocol) -> bool {
-        protocol == Protocol::Redis || !matches!(self, Self::Incr | Self::Mget10 | Self::Of(_))
+        protocol == Protocol::Redis || !matches!(self, Self::Incr | Self::Mget10 | Self::Of { .. })
     }
 }
 
@@ -79,7 +84,7 @@ impl Random {
 }
 
 /// Spreads numbers over 64 bits, one to one (the finalizer of SplitMix64).
-fn scramble(number: u64) -> u64 {
+pub fn scramble(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -109,6 +114,8 @@ pub const COUNTERS: u64 = 1 << 40;
 pub struct Requests {
     protocol: Protocol,
     keys: u64,
+    /// Numbers of keys to choose from, in place of all.
+    among: Option<Arc<[u32]>>,
     random: Random,
     set_head: Vec<u8>,
     set_tail: Vec<u8>,
@@ -123,7 +130,13 @@ impl Requests {
             Protocol::Memcached => ("set ", format!(" 0 0 {value_bytes}\r\n")),
         };
         let set_tail = [length.as_bytes(), &value, b"\r\n"].concat();
-        Self { protocol, keys, random: Random::new(seed), set_head: head.as_bytes().to_vec(), set_tail }
+        let set_head = head.as_bytes().to_vec();
+        Self { protocol, keys, among: None, random: Random::new(seed), set_head, set_tail }
+    }
+
+    /// GET and SET concern keys of these numbers from now on, each as often as it is there.
+    pub fn choose_among(&mut self, numbers: Arc<[u32]>) {
+        self.among = Some(numbers);
     }
 
     /// Appends one request.
@@ -152,7 +165,7 @@ impl Requests {
             }
             Work::Mixed if self.random.below(10) == 0 => self.write(Work::Set, out),
             Work::Mixed => self.write(Work::Get, out),
-            Work::Of(index) => (CASES[index].write)(&mut self.random, out),
+            Work::Of { write, .. } => write(&mut self.random, out),
         }
     }
 
@@ -184,7 +197,10 @@ impl Requests {
     }
 
     fn random_key(&mut self) -> [u8; KEY_BYTES] {
-        key(self.random.below(self.keys))
+        match &self.among {
+            None => key(self.random.below(self.keys)),
+            Some(numbers) => key(numbers[self.random.below(numbers.len() as u64) as usize].into()),
+        }
     }
 }
 
