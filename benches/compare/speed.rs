@@ -67,13 +67,8 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
     }
     for (work, pipeline) in works(options) {
         let all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
-        let two = all.iter().find(|server| server.name == "strata-2");
-        let before = two.map(|server| system::thread_cpu_ns(server.pid())).transpose()?;
         let rows = measure(&all, work, pipeline, plan(options))?;
         report.table(&format!("{} x{pipeline}", work.name()), &rows);
-        if let (Some(server), Some(before)) = (two, before) {
-            spread(report, work, pipeline, server, &before)?;
-        }
         if let (Some((_, two)), Some((_, one)), Some((_, redis))) = (
             rows.iter().find(|(name, _)| name == "strata-2"),
             rows.iter().find(|(name, _)| name == "strata-1"),
@@ -114,6 +109,10 @@ fn same_load(
         system::set_patient(server.pid(), true)?;
         loads.push(Load::connect(server, CLIENTS, options.keys, VALUE_BYTES)?);
     }
+    // Here both workers can run when they have something to do; at full load it is the scheduler that chooses which of them
+    // shares its core with the load.
+    let with_two = both.iter().find(|server| server.name == "strata-2");
+    let before_all = with_two.map(|server| system::thread_cpu_ns(server.pid())).transpose()?;
     for _ in 0..options.rounds {
         for (index, (server, load)) in both.iter().zip(&mut loads).enumerate() {
             load.bursts(server, work, pipeline, interval, WARM_UP)?;
@@ -131,6 +130,9 @@ fn same_load(
     let name = format!("{} x{pipeline}", work.name());
     report.table(&format!("{name}, {rate:.0}/s offered"), &rows);
     let [one, two] = [0, 1].map(|index| median(std::mem::take(&mut sleeps[index])));
+    if let (Some(server), Some(before)) = (with_two, before_all) {
+        spread(report, work, pipeline, server, &before)?;
+    }
     println!("  commands each time a thread slept: {:.1} with 1 worker, {:.1} with 2", 1.0 / one, 1.0 / two);
     if let [(_, one), (_, two)] = rows.as_slice() {
         let ratio = two.cpu_us / one.cpu_us;

@@ -28,8 +28,6 @@ pub enum Kind {
     Form(&'static str),
     /// Several words, separated by spaces; the text says which.
     Words(&'static str),
-    /// Only this value is supported in this version; the text says why.
-    Only(&'static str, &'static str),
 }
 
 impl Kind {
@@ -48,15 +46,13 @@ impl Kind {
             Self::Text => "any text".to_owned(),
             Self::Directory => "an existing directory".to_owned(),
             Self::Form(form) | Self::Words(form) => (*form).to_owned(),
-            Self::Only("", reason) => format!("only the empty value: {reason}"),
-            Self::Only(value, reason) => format!("only {value}: {reason}"),
         }
     }
 
     /// Whether a value may be several words.
     #[must_use]
     pub fn takes_several_words(&self) -> bool {
-        matches!(self, Self::Words(_) | Self::Only("", _))
+        matches!(self, Self::Words(_))
     }
 }
 
@@ -136,13 +132,6 @@ number_values!(u16, u32, u64, usize, i64);
 impl Value for String {
     fn assign(&mut self, text: &str, kind: &Kind) -> Result<(), String> {
         match kind {
-            Kind::Only("no", _) if !["no", "yes"].iter().any(|word| text.eq_ignore_ascii_case(word)) => {
-                return Err("argument must be 'yes' or 'no'".to_owned());
-            }
-            Kind::Only(only, reason) if !text.eq_ignore_ascii_case(only) => {
-                return Err((*reason).to_owned());
-            }
-            Kind::Only(only, _) => (*only).clone_into(self),
             // The directory the process is in may have been removed; that alone must not stop it.
             Kind::Directory if text == "." && std::env::current_dir().is_err() => text.clone_into(self),
             Kind::Directory => {

@@ -35,8 +35,37 @@ pub struct Listpack {
     buffer: Box<[u8]>,
     /// Where in the buffer the listpack is. It is valid at all times: `from_bytes` checks, every edit keeps
     /// it so.
-    start: u32,
+    start: Start,
     stop: u32,
+}
+
+/// Where a listpack begins in its buffer. What its last byte cannot be tells a listpack from whatever else an enum may
+/// hold: without that every small collection would take 8 bytes more.
+#[derive(Clone, Copy)]
+struct Start {
+    low: u16,
+    high: u8,
+    _zero: Zero,
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Zero {
+    Zero = 0,
+}
+
+impl Start {
+    const MAX: usize = (1 << 24) - 1;
+
+    /// At most [`Self::MAX`].
+    fn new(at: usize) -> Start {
+        Start { low: at as u16, high: (at >> 16) as u8, _zero: Zero::Zero }
+    }
+
+    #[inline]
+    fn get(self) -> usize {
+        usize::from(self.low) | usize::from(self.high) << 16
+    }
 }
 
 /// An element as it is kept.
@@ -72,13 +101,13 @@ impl Listpack {
     pub fn with_capacity(bytes: usize) -> Listpack {
         let mut buffer = vec![0; class_of(bytes.max(EMPTY.len()))].into_boxed_slice();
         buffer[..EMPTY.len()].copy_from_slice(&EMPTY);
-        Listpack { buffer, start: 0, stop: EMPTY.len() as u32 }
+        Listpack { buffer, start: Start::new(0), stop: EMPTY.len() as u32 }
     }
 
     /// As [`Self::with_capacity`], for one that grows at its front.
     pub fn with_capacity_in_front(bytes: usize) -> Listpack {
         let mut pack = Listpack::with_capacity(bytes);
-        pack.place_at(pack.buffer.len() - EMPTY.len());
+        pack.place_at((pack.buffer.len() - EMPTY.len()).min(Start::MAX));
         pack
     }
 
@@ -88,24 +117,24 @@ impl Listpack {
     /// When they are no listpack.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Listpack, Malformed> {
         check(&bytes).ok_or(Malformed)?;
-        Ok(Listpack { stop: bytes.len() as u32, start: 0, buffer: bytes.into_boxed_slice() })
+        Ok(Listpack { stop: bytes.len() as u32, start: Start::new(0), buffer: bytes.into_boxed_slice() })
     }
 
     /// The whole of it, as DUMP carries it.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.buffer[self.start as usize..self.stop as usize]
+        &self.buffer[self.start.get()..self.stop as usize]
     }
 
     #[inline]
     fn as_bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start as usize..self.stop as usize]
+        &mut self.buffer[self.start.get()..self.stop as usize]
     }
 
     /// The length of [`Self::as_bytes`].
     #[inline]
     pub fn byte_len(&self) -> usize {
-        (self.stop - self.start) as usize
+        self.stop as usize - self.start.get()
     }
 
     /// The memory it takes, without the struct.
@@ -146,7 +175,7 @@ impl Listpack {
     /// The bytes of the entry at a place, with its length at the end.
     #[inline]
     fn entry_at(&self, at: usize) -> (Element<'_>, usize) {
-        entry_in(&self.buffer, self.start as usize + at)
+        entry_in(&self.buffer, self.start.get() + at)
     }
 
     /// The first element.
@@ -175,7 +204,7 @@ impl Listpack {
         if end == HEADER_BYTES {
             return None;
         }
-        let body = read_backlen(&self.buffer, self.start as usize + end)?;
+        let body = read_backlen(&self.buffer, self.start.get() + end)?;
         Some(Position(end - body - backlen_bytes(body)))
     }
 
@@ -366,18 +395,19 @@ impl Listpack {
 
     /// Makes a place of `more` bytes at `at`.
     fn open(&mut self, at: usize, more: usize) {
-        let (in_front, behind) = (more <= self.start as usize, more <= self.free_behind());
+        let (in_front, behind) = (more <= self.start.get(), more <= self.free_behind());
         let nearer_front = at < self.byte_len() / 2;
         // What is pushed to the front will be again: room there is worth a move of all.
         let front =
             if nearer_front { in_front || !behind || at == HEADER_BYTES } else { in_front && !behind };
+        let front = front && more <= Start::MAX;
         if !(if front { in_front } else { behind }) {
             self.make_free(more, front);
         }
-        let (start, stop) = (self.start as usize, self.stop as usize);
+        let (start, stop) = (self.start.get(), self.stop as usize);
         if front {
             self.buffer.copy_within(start..start + at, start - more);
-            self.start -= more as u32;
+            self.start = Start::new(start - more);
         } else {
             self.buffer.copy_within(start + at..stop, start + at + more);
             self.stop += more as u32;
@@ -386,10 +416,10 @@ impl Listpack {
 
     /// Takes out the bytes from `from` up to before `to`.
     fn close(&mut self, from: usize, to: usize) {
-        let (start, stop) = (self.start as usize, self.stop as usize);
-        if from < self.byte_len() - to {
+        let (start, stop) = (self.start.get(), self.stop as usize);
+        if from < self.byte_len() - to && start + to - from <= Start::MAX {
             self.buffer.copy_within(start..start + from, start + to - from);
-            self.start += (to - from) as u32;
+            self.start = Start::new(start + to - from);
         } else {
             self.buffer.copy_within(start + to..stop, start + from);
             self.stop -= (to - from) as u32;
@@ -415,14 +445,14 @@ impl Listpack {
             buffer.resize(class, 0);
             self.buffer = buffer.into_boxed_slice();
         }
-        self.place_at(if front { self.buffer.len() - len } else { 0 });
+        self.place_at(if front { (self.buffer.len() - len).min(Start::MAX) } else { 0 });
     }
 
     /// Moves the listpack within the buffer.
     fn place_at(&mut self, start: usize) {
         let len = self.byte_len();
-        self.buffer.copy_within(self.start as usize..self.stop as usize, start);
-        (self.start, self.stop) = (start as u32, (start + len) as u32);
+        self.buffer.copy_within(self.start.get()..self.stop as usize, start);
+        (self.start, self.stop) = (Start::new(start), (start + len) as u32);
     }
 
     /// Removes an element; returns the one after it.
@@ -459,7 +489,7 @@ impl Listpack {
     #[inline]
     fn note_change(&mut self, added: usize, removed: usize) {
         let count = self.header_count();
-        let (total, start) = (self.stop - self.start, self.start as usize);
+        let (total, start) = (self.byte_len() as u32, self.start.get());
         let count = match count {
             UNCOUNTED => UNCOUNTED,
             count => (usize::from(count) - removed + added).min(UNCOUNTED.into()) as u16,
@@ -490,7 +520,7 @@ impl Listpack {
 
 impl Clone for Listpack {
     fn clone(&self) -> Listpack {
-        Listpack { buffer: self.as_bytes().into(), start: 0, stop: self.stop - self.start }
+        Listpack { buffer: self.as_bytes().into(), start: Start::new(0), stop: self.byte_len() as u32 }
     }
 }
 

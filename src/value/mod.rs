@@ -86,6 +86,9 @@ pub enum Collection {
     Stream(Box<Stream>),
 }
 
+// An entry has it inline: 16 bytes more a key where this grows.
+const _: () = assert!(size_of::<Collection>() <= 32);
+
 /// From this many members on a collection that is not packed is freed in the background.
 const LARGE_LEN: usize = 1024;
 

@@ -244,3 +244,21 @@ fn malformed_packs_are_refused() {
         assert_eq!(Listpack::from_bytes(bad), Err(Malformed), "{at} {byte}");
     }
 }
+
+/// Where a listpack begins has 24 bits: what is longer moves its back where its front would go too far.
+#[test]
+fn a_huge_listpack_is_edited_at_both_ends() {
+    let element = |number: u8| vec![number; 1 << 20];
+    let mut pack = Listpack::with_capacity_in_front(40 << 20);
+    (0..30).for_each(|number| pack.push_back(&element(number)));
+    for number in 0..20 {
+        let first = pack.pop_front(|element| element.to_vec());
+        assert!(first == Some(element(number)), "element {number}");
+    }
+    (0..20).rev().for_each(|number| pack.push_front(&element(number)));
+    assert_eq!(pack.len(), 30);
+    for (number, found) in pack.iter().enumerate() {
+        assert!(found.to_vec() == element(number as u8), "element {number}");
+    }
+    assert!(Listpack::from_bytes(pack.as_bytes().to_vec()).is_ok());
+}
