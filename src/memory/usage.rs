@@ -179,17 +179,22 @@ fn call(name: &CStr) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_large_allocation_is_seen_once_published() {
+    /// Whether an allocation and its end are seen.
+    fn a_large_allocation_is_seen() -> bool {
         publish();
         let before = allocated_bytes();
-        // Other tests allocate meanwhile.
-        let held = vec![1_u8; 512 << 20];
+        let held = vec![1_u8; 256 << 20];
         publish();
-        assert!(allocated_bytes() >= before + (400 << 20));
+        let with_it = allocated_bytes();
         drop(held);
         assert!(call(c"arena.4096.purge") && call(c"arena.4096.decay"), "the allocator knows these controls");
         publish();
-        assert!(allocated_bytes() < before + (200 << 20));
+        with_it >= before + (200 << 20) && allocated_bytes() < before + (100 << 20)
+    }
+
+    #[test]
+    fn a_large_allocation_is_seen_once_published() {
+        // Other tests allocate meanwhile, now and then as much as that.
+        assert!((0..50).any(|_| a_large_allocation_is_seen()));
     }
 }
