@@ -304,6 +304,10 @@ impl Engine {
 
     /// Removes keys that are due in this worker's part of the keyspace; answers whether there may be more.
     pub fn expire_due(&mut self, of: usize, budget: usize) -> bool {
+        if self.services.loading.load(Relaxed) {
+            // What is there is not whole yet: a value without its deltas may say that something is due.
+            return false;
+        }
         self.now_ms = clock::now_ms();
         self.refresh_settings();
         let started = clock::ticks();
@@ -317,7 +321,7 @@ impl Engine {
     /// Evicts while memory is over `maxmemory` and no write does; answers whether it still is.
     pub fn evict(&mut self) -> bool {
         let maxmemory = self.settings.maxmemory;
-        if maxmemory == 0 || usage::excess_bytes(maxmemory).is_none() {
+        if maxmemory == 0 || usage::excess_bytes(maxmemory).is_none() || self.services.loading.load(Relaxed) {
             return false;
         }
         let made = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);

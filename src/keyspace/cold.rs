@@ -163,7 +163,7 @@ fn promote(state: &mut ShardState, index: usize, entry: Entry, version: u64) {
 
 /// A value is on disk only, as the record at this place has it.
 fn demote(state: &mut ShardState, index: usize, place: Place) -> Entry {
-    state.chains.remove(&place.location().bits());
+    state.chains.remove(place.location().bits());
     state.table.demote(index, place.location().bits())
 }
 
@@ -304,7 +304,7 @@ impl Keyspace {
         // Written now, it can leave when the hand comes again. The last of its deltas may belong to a transaction, and must
         // not be survived by what is made of it.
         let last = Place::from_bits(state.table.at(index).place())
-            .and_then(|place| Place::from_bits(state.chains.get(&place.location().bits())?.last));
+            .and_then(|place| Place::from_bits(state.chains.get(place.location().bits())?.last));
         if last.is_none_or(|last| tier.is_safe(last)) {
             self.write_out(scratch, state, tier.space(database), index);
         }

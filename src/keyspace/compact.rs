@@ -307,7 +307,7 @@ fn repoint(state: &mut ShardState, position: u32, old: Place, new: Place) -> boo
     let is_part = Place::from_bits(entry.place()).is_some_and(Place::is_part);
     entry.set_place(if is_part { new.as_part() } else { new }.bits());
     drop(entry);
-    if let Some(chain) = state.chains.remove(&old.location().bits()) {
+    if let Some(chain) = state.chains.remove(old.location().bits()) {
         state.chains.insert(new.location().bits(), chain);
     }
     true
@@ -316,7 +316,7 @@ fn repoint(state: &mut ShardState, position: u32, old: Place, new: Place) -> boo
 /// The chain of a key in memory.
 fn chain_of<'s>(state: &'s mut ShardState, position: u32, key: &[u8]) -> Option<&'s mut Chain> {
     let place = Place::from_bits(state.table.get(position, key)?.place())?;
-    state.chains.get_mut(&place.location().bits())
+    state.chains.get_mut(place.location().bits())
 }
 
 /// The same for a record of the chain of a key.

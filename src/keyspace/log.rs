@@ -167,9 +167,7 @@ fn push_delta(frame: &mut format::Frame, entry: &Entry, version: u64, space: u32
 /// The record at a place, and those that continue it, no longer count.
 pub(super) fn forget_record(tier: &Tier, state: &mut ShardState, place: Place) {
     tier.store.sub_live(place);
-    if !state.chains.is_empty()
-        && let Some(chain) = state.chains.remove(&place.location().bits())
-    {
+    if let Some(chain) = state.chains.remove(place.location().bits()) {
         for (segment, bytes) in chain.segments {
             tier.store.sub_live_bytes(Location::from_bits(segment), bytes);
         }
@@ -179,7 +177,7 @@ pub(super) fn forget_record(tier: &Tier, state: &mut ShardState, place: Place) {
 /// A change of the value was not logged: the record at `place` is not all of it, and is still to be outdated.
 fn note_failure(state: &mut ShardState, index: usize, place: Place) {
     state.table.at_mut(index).set_place(place.as_part().bits());
-    if let Some(chain) = state.chains.get_mut(&place.location().bits()) {
+    if let Some(chain) = state.chains.get_mut(place.location().bits()) {
         chain.broken = true;
     }
 }
@@ -203,7 +201,7 @@ impl TierScratch {
 
     fn form_of_large(&mut self, tier: &Tier, state: &ShardState, entry: &Entry, place: Place) -> Form {
         let lane = self.lane.as_ref();
-        let Some(chain) = state.chains.get(&place.location().bits()) else {
+        let Some(chain) = state.chains.get(place.location().bits()) else {
             return Form::Whole { shared: false };
         };
         let Some(notes) = self.journals.notes(place) else { return Form::Whole { shared: chain.shared } };
@@ -229,7 +227,7 @@ impl TierScratch {
         let form = self.form(tier, state, &entry);
         match (form, Place::from_bits(entry.place())) {
             (Form::Delta { .. }, Some(place)) => {
-                let before = state.chains.get(&place.location().bits()).map_or(0, |chain| chain.version);
+                let before = state.chains.get(place.location().bits()).map_or(0, |chain| chain.version);
                 let notes = self.journals.notes(place).unwrap_or_default();
                 push_delta(&mut self.frame, &entry, state.version, space, before, notes);
             }
@@ -378,7 +376,7 @@ impl Keyspace {
                 (Some(place), Form::Delta { shared }) => {
                     let (Some(index), Some(old)) = (found, old) else { continue };
                     let (version, at) = (state.version, old.location().bits());
-                    let Some(chain) = state.chains.get_mut(&at) else { continue };
+                    let Some(chain) = state.chains.get_mut(at) else { continue };
                     chain.version = version;
                     chain.last = place.bits();
                     chain.shared = shared;

@@ -34,7 +34,7 @@ struct Counters {
 
 /// The records of a shard no longer count.
 pub(super) fn forget_places(shard: &ShardState, store: &Store) {
-    for (segment, bytes) in shard.chains.values().flat_map(|chain| &chain.segments) {
+    for (segment, bytes) in shard.chains.iter().flat_map(|chain| &chain.segments) {
         store.sub_live_bytes(Location::from_bits(*segment), *bytes);
     }
     let mut buffer = Vec::new();

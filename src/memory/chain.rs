@@ -2,8 +2,43 @@
 
 use std::collections::HashMap;
 
-/// By the location of the record that has the whole value.
-pub type Chains = HashMap<u64, Chain>;
+/// Chains by the location of the record that has the whole value. A pointer: most shards have none, and a shard is two
+/// cache lines.
+#[derive(Default)]
+#[expect(clippy::box_collection, reason = "a map alone has 48 bytes, with nothing in it")]
+pub struct Chains(Option<Box<HashMap<u64, Chain>>>);
+
+impl Chains {
+    /// The chain of a whole record.
+    pub fn get(&self, location: u64) -> Option<&Chain> {
+        self.0.as_ref()?.get(&location)
+    }
+
+    /// The same, to edit.
+    pub fn get_mut(&mut self, location: u64) -> Option<&mut Chain> {
+        self.0.as_mut()?.get_mut(&location)
+    }
+
+    /// Notes the chain of a whole record.
+    pub fn insert(&mut self, location: u64, chain: Chain) {
+        self.0.get_or_insert_default().insert(location, chain);
+    }
+
+    /// Forgets it.
+    pub fn remove(&mut self, location: u64) -> Option<Chain> {
+        let chains = self.0.as_mut()?;
+        let chain = chains.remove(&location);
+        if chains.is_empty() {
+            self.0 = None;
+        }
+        chain
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Chain> {
+        self.0.iter().flat_map(|chains| chains.values())
+    }
+}
 
 /// A record of a whole value, and others that say what was done to it since.
 #[derive(Default, Debug)]

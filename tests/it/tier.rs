@@ -251,6 +251,39 @@ fn what_was_done_to_large_collections_survives() {
     }
 }
 
+/// After a crash the workers removed what was due before the deltas of the values were read: a field's deadline in the
+/// whole record brought the value into memory as it had been, and what was done to it since was lost.
+#[test]
+fn what_is_due_at_the_start_waits_for_the_deltas() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const KEYS: usize = 24;
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    let fields: Vec<String> = (0..300).map(|field| format!("f{field} {}", "v".repeat(30))).collect();
+    for key in 0..KEYS {
+        client.run(&format!("HSET from:{key} {}", fields.join(" ")));
+        client.run(&format!("HPEXPIRE from:{key} 5 FIELDS 1 f7"));
+        client.expect(&format!("COPY from:{key} to:{key}"), ":1");
+        client.expect(&format!("HDEL to:{key} f9"), ":1");
+        // The same of whole keys.
+        client.run(&format!("HSET old:{key} {}", fields.join(" ")));
+        client.run(&format!("PEXPIRE old:{key} 300"));
+        client.expect(&format!("RENAME old:{key} kept:{key}"), "+OK");
+        client.expect(&format!("PERSIST kept:{key}"), ":1");
+    }
+    client.expect("SET sentinel x PX 400", "+OK");
+    eventually("all deadlines have passed", || (client.run("EXISTS sentinel").integer() == 0).then_some(()));
+    server.crash_and_restart(&LOGGED);
+    let mut client = server.client();
+    for key in 0..KEYS {
+        client.expect(&format!("HEXISTS to:{key} f9"), ":0");
+        client.expect(&format!("HEXISTS to:{key} f7"), ":0");
+        client.expect(&format!("HLEN kept:{key}"), ":300");
+    }
+}
+
 /// Clients that want the same values from a disk that has to be waited for all get them, and each is read once.
 #[test]
 fn what_many_want_from_disk_is_read_once() {
