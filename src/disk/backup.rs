@@ -39,6 +39,9 @@ pub fn backup(from: &Path, to: &Path) -> Result<Copied, String> {
     if !from.is_dir() {
         return Err(format!("{}: there is no such directory", from.display()));
     }
+    if list_segments(from).map_err(say(from))?.is_empty() {
+        return Err(format!("{}: there is no log in this directory", from.display()));
+    }
     fs::create_dir_all(to).map_err(say(to))?;
     if fs::read_dir(to).map_err(say(to))?.next().is_some() {
         return Err(format!("{}: the directory is not empty", to.display()));

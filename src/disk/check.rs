@@ -1,6 +1,6 @@
 //! Looking at a directory that no server uses: `strata check`.
 
-use super::files::{Directory, Files, SegmentFile};
+use super::files::{Directory, Files, SegmentFile, list_segments};
 use super::format::{Header, read_header};
 use super::scan::{DamagedRange, scan};
 use std::io;
@@ -28,8 +28,11 @@ pub fn check(path: &Path, repair: bool, mut tell: impl FnMut(Checked)) -> Result
     if !path.is_dir() {
         return Err(format!("{}: there is no such directory", path.display()));
     }
-    let directory = Directory::lock(path)?;
     let say = |error: io::Error| format!("{}: {error}", path.display());
+    if list_segments(path).map_err(say)?.is_empty() {
+        return Err(format!("{}: there is no log in this directory", path.display()));
+    }
+    let directory = Directory::lock(path)?;
     for sequence in directory.list().map_err(say)? {
         let file = directory.open(sequence).map_err(say)?;
         let bytes = file.size().and_then(|size| file.contents(size)).map_err(say)?;
