@@ -13,11 +13,13 @@
 //! side of them. A [`Position`] is good until the next edit.
 
 mod encoding;
+mod start;
 #[cfg(test)]
 mod tests;
 
 use super::size_class::size_class;
 use encoding::{Encoded, backlen_bytes, decode, integer_of, read_backlen};
+use start::Start;
 
 const HEADER_BYTES: usize = 6;
 const END: u8 = 0xFF;
@@ -37,35 +39,6 @@ pub struct Listpack {
     /// it so.
     start: Start,
     stop: u32,
-}
-
-/// Where a listpack begins in its buffer. What its last byte cannot be tells a listpack from whatever else an enum may
-/// hold: without that every small collection would take 8 bytes more.
-#[derive(Clone, Copy)]
-struct Start {
-    low: u16,
-    high: u8,
-    _zero: Zero,
-}
-
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Zero {
-    Zero = 0,
-}
-
-impl Start {
-    const MAX: usize = (1 << 24) - 1;
-
-    /// At most [`Self::MAX`].
-    fn new(at: usize) -> Start {
-        Start { low: at as u16, high: (at >> 16) as u8, _zero: Zero::Zero }
-    }
-
-    #[inline]
-    fn get(self) -> usize {
-        usize::from(self.low) | usize::from(self.high) << 16
-    }
 }
 
 /// An element as it is kept.
