@@ -1,8 +1,7 @@
 //! What is done to a large collection, as data, so that the log need not have the whole of it for each change.
 //!
 //! A command edits a collection through [`Edit`], which only shows it: what changes it is a method of `Edit` of that
-//! type, in a file of its own here, and notes what it did in a [`Journal`] where one is kept. What is not worth a
-//! note of its own edits through [`Edit::whole`], and the value is logged whole. So nothing can change unnoticed.
+//! type, in a file of its own here, and notes what it did in a [`Journal`] where one is kept. So nothing can change unnoticed.
 //!
 //! A note says what became of the value, not what was asked for: [`replay`] has no clock, no random numbers and no
 //! configuration that would change the content.
@@ -65,14 +64,6 @@ impl<'a, T> Edit<'a, T> {
     #[inline]
     pub fn new(value: &'a mut T, journal: Option<&'a mut Journal>) -> Edit<'a, T> {
         Edit { value, journal }
-    }
-
-    /// The collection itself: what is done to it is not noted, and it is logged whole.
-    pub fn whole(&mut self) -> &mut T {
-        if let Some(journal) = &mut self.journal {
-            journal.tells_not_all();
-        }
-        self.value
     }
 
     #[inline]

@@ -448,12 +448,11 @@ fn what_changes_nothing_has_no_note() {
 }
 
 #[test]
-fn what_is_edited_whole_has_no_notes_until_the_journal_begins_anew() {
+fn a_journal_that_tells_not_all_has_no_notes_until_it_begins_anew() {
     let (mut set, mut journal) = (Set::default(), Journal::default());
-    let mut edit = Edit::new(&mut set, Some(&mut journal));
-    edit.add(b"1", &live_limits().set);
-    edit.whole().add(b"2", &live_limits().set);
-    edit.add(b"3", &live_limits().set);
+    Edit::new(&mut set, Some(&mut journal)).add(b"1", &live_limits().set);
+    journal.tells_not_all();
+    Edit::new(&mut set, Some(&mut journal)).add(b"2", &live_limits().set);
     assert_eq!(journal.notes(), None);
     journal.clear();
     assert_eq!(journal.notes(), Some(&[][..]));
