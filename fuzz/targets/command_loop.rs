@@ -122,7 +122,8 @@ impl Peer {
                 }
             }
         }
-        engine.end_batch().expect("there is no log to fail");
+        engine.end_batch();
+        engine.settle().expect("there is no log to fail");
         self.buffer.drain(..start);
         self.scanner.rebase(start);
         for arg in &mut self.args {

@@ -3,7 +3,8 @@
 //! ```text
 //! prepare_batch   the slots and then the entries of all keys of a batch are asked for (prefetch)
 //! run             row -> arity, password, memory, state checks -> keyspace.prepare -> handler -> settle
-//! end_batch       counters and times are flushed, memory figures published
+//! end_batch       one client's requests have run
+//! settle          those of a round have: counters are flushed, memory figures published, the log is given to the kernel
 //! ```
 //!
 //! One engine a worker; nothing in it is shared, and no call waits.
@@ -20,7 +21,7 @@ use crate::client::{Client, Queued, ReplyMode, State};
 use crate::clock;
 use crate::config::Settings;
 use crate::disk::store::SyncPolicy;
-use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch};
+use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch, Tier};
 use crate::memory::slot::EntryRef;
 use crate::memory::{KeyHash, ShardState, usage};
 use crate::metrics::{Sample, WorkerMetrics};
@@ -103,8 +104,10 @@ pub struct Engine {
     wall: clock::WallClock,
     pub(super) now_ms: i64,
     ticks: u64,
-    /// The flush that was last asked for.
+    /// The flush that was last told of.
     last_flush: u64,
+    /// Whether any command that writes has run.
+    wrote: bool,
 }
 
 impl Engine {
@@ -123,6 +126,7 @@ impl Engine {
             now_ms: clock::now_ms(),
             ticks: 0,
             last_flush: 0,
+            wrote: false,
         }
     }
 
@@ -247,13 +251,6 @@ impl Engine {
         }
     }
 
-    /// Asks the processor for the shard of the request's first key.
-    pub fn prefetch_shard(&self, database: usize, request: &Request) {
-        if let Some(hash) = request.hash {
-            self.services.keyspace.database(database).shard_of(hash).prefetch();
-        }
-    }
-
     /// Asks the processor for the slots of the requests' first keys.
     pub fn prefetch_slots(&self, database: usize, requests: &[Request]) {
         let database = self.services.keyspace.database(database);
@@ -268,22 +265,42 @@ impl Engine {
         hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
     }
 
-    /// Flushes what the batch counted and logged.
-    ///
-    /// # Errors
-    /// When something could not be logged: no reply of the batch may be sent.
-    pub fn end_batch(&mut self) -> io::Result<()> {
-        self.flush_samples();
-        usage::publish();
-        self.scratch.commit()
+    /// Ends the batch of one client; what it counted and logged is flushed by [`Self::settle`].
+    pub fn end_batch(&mut self) {
+        if self.settings.maxmemory > 0 {
+            // The next one is to know how much there is.
+            usage::publish();
+        }
     }
 
-    /// The flush that must be synced before the replies of the batch are sent.
-    pub fn unsynced(&mut self) -> Option<u64> {
-        let tier = self.services.keyspace.tier()?;
+    /// How many requests have run since the last [`Self::settle`].
+    pub fn unsettled_requests(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether any command that writes has run since the last call.
+    pub fn take_wrote(&mut self) -> bool {
+        std::mem::take(&mut self.wrote)
+    }
+
+    /// Whether all that was logged is with the kernel, and who must wait for the disk was told so.
+    pub fn is_settled(&self) -> bool {
+        self.scratch.is_committed() && self.scratch.last_flush() == self.last_flush
+    }
+
+    /// Flushes what batches counted and logged: no reply to a write may be sent before. With `Some` flush it must
+    /// be on the disk first.
+    ///
+    /// # Errors
+    /// When something could not be logged: replies to writes must not be sent.
+    pub fn settle(&mut self) -> io::Result<Option<u64>> {
+        self.flush_samples();
+        usage::publish();
+        self.scratch.commit()?;
         let (flushed, seen) = (self.scratch.last_flush(), self.last_flush);
         self.last_flush = flushed;
-        (flushed != seen && tier.logs() && tier.sync_policy() == SyncPolicy::Always).then_some(flushed)
+        let must_sync = |tier: &Arc<Tier>| tier.logs() && tier.sync_policy() == SyncPolicy::Always;
+        Ok((flushed != seen && self.services.keyspace.tier().is_some_and(must_sync)).then_some(flushed))
     }
 
     fn flush_samples(&mut self) {
@@ -314,7 +331,7 @@ impl Engine {
         let more = self.services.keyspace.expire_due(&mut self.scratch, self.worker, of, self.now_ms, budget);
         self.note_latency("expire-cycle", started);
         // Nobody is told: what is not logged expires again after a restart.
-        let _ = self.end_batch();
+        let _ = self.settle();
         more
     }
 
@@ -326,7 +343,7 @@ impl Engine {
         }
         let made = self.services.keyspace.make_room(&mut self.scratch, &self.settings, self.now_ms);
         // Nobody is told: what is not logged is only not evicted after a restart.
-        let _ = self.end_batch();
+        let _ = self.settle();
         made.is_ok() && usage::excess_bytes(maxmemory).is_some()
     }
 
@@ -368,6 +385,7 @@ impl Engine {
         let writes = row.has(Flag::Write)
             || (row.name == "exec" && state.transaction.as_ref().is_some_and(|queued| queued.writes));
         let mut refusal = self.check(id, row, args.len(), state);
+        self.wrote |= writes;
         if writes && refusal.is_none() {
             // As with memory: what cannot grow is not refused for lack of room.
             let frees = row.has(Flag::Write) && !row.has(Flag::DenyOom);

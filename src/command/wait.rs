@@ -35,7 +35,7 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Answer {
         ));
     }
     // What came before in the same batch is part of it. Where it fails, the batch is not answered.
-    let _ = ctx.access.scratch().commit();
+    ctx.access.scratch().commit_early();
     let flush = ctx.access.scratch().last_flush();
     let synced = tier.is_some_and(|tier| *tier.store().synced().borrow() >= flush);
     if (replicas == 0 && (local == 0 || synced)) || !ctx.may_block {

@@ -96,9 +96,19 @@ impl Scratch {
     /// When something was not logged, since the last call: nobody may be told that it was done.
     #[inline]
     pub fn commit(&mut self) -> io::Result<()> {
-        let tier = &mut self.tier;
-        let flushed = [&tier.lane, &tier.brief].into_iter().flatten().all(Lane::is_flushed);
-        if !tier.lost && flushed { Ok(()) } else { tier.flush() }
+        if self.is_committed() { Ok(()) } else { self.tier.flush() }
+    }
+
+    /// Whether there is nothing to give to the kernel.
+    #[inline]
+    pub fn is_committed(&self) -> bool {
+        let lanes = [&self.tier.lane, &self.tier.brief];
+        !self.tier.lost && lanes.into_iter().flatten().all(Lane::is_flushed)
+    }
+
+    /// Gives to the kernel what was logged so far. An error is met again by [`Self::commit`].
+    pub fn commit_early(&mut self) {
+        self.tier.lost |= self.commit().is_err();
     }
 
     /// Logs by a lane that may fill the tier to its bound: for whoever makes room.

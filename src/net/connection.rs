@@ -4,24 +4,21 @@
 //! where they lie, and writes the replies from its worker's output. Only what is left over is kept: the
 //! beginning of a request, or replies that the kernel did not take.
 
-use super::held::{REQUEST_BYTES_MAX, Ticket};
-use super::migrate::migrate;
+use super::held::REQUEST_BYTES_MAX;
 use super::stream::Stream;
+use super::wait::{Waiting, synced, waiting};
 use super::worker::Local;
 use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
 use crate::clock;
-use crate::command::{Durability, Request, Services, Wait, forget_subscriptions, forget_watched};
+use crate::command::{Request, Services, Wait, forget_subscriptions, forget_watched};
 use crate::config::ClassLimit;
-use crate::disk::load::load;
 use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
-use std::future::Future;
+use mio::event::Event;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// How many requests are scanned, and their keys prefetched, before they run.
 const BATCH_REQUESTS: usize = 64;
@@ -38,19 +35,28 @@ const TURN_BYTES: usize = 1 << 20;
 /// After so many reads in a row the others have their turn, too.
 const READS_PER_TURN: u32 = 8;
 
-/// What a connection waits for; it may bring the reply.
-type Waiting = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
-
-/// Whether a connection goes on.
+/// How a connection's turn has ended.
 #[derive(PartialEq, Eq, Debug)]
-enum Flow {
-    Continue,
-    /// After the others' turn.
-    Yield,
-    Close,
+pub enum Turn {
+    /// It waits: for its socket, or to be woken.
+    Idle,
+    /// It goes on after the others' turn.
+    Again,
+    /// It has read one small request, which is held until the others were read.
+    Held,
+    /// It has replies that must not leave before the log is with the kernel: see [`Connection::settled`].
+    Unsettled,
+    /// It is closed.
+    Closed,
 }
 
-/// A connection; as a future it is done when the connection is closed.
+/// Whether a connection goes on.
+enum Flow {
+    Continue,
+    End(Turn),
+}
+
+/// A connection.
 pub struct Connection {
     stream: Stream,
     services: Arc<Services>,
@@ -63,8 +69,6 @@ pub struct Connection {
     scanner: Scanner,
     /// Whether `input` may hold whole requests.
     resume: bool,
-    /// A request that was read and has not run; there is no other input or output then.
-    held: Option<Ticket>,
     /// Replies that the kernel did not take, of which `sent` bytes are gone.
     output: Output,
     sent: usize,
@@ -74,12 +78,19 @@ pub struct Connection {
     blocked: bool,
     /// Whether what is written must not be sent before `wait` is over.
     hold_replies: bool,
-    has_waker: bool,
+    /// Whether a request that it has read is held, to be run later in the round.
+    held: bool,
+    /// Whether what is to be sent waits for the log.
+    unsettled: bool,
+    /// Whether it has itself written something that is not settled.
+    wrote: bool,
+    /// Its number among the connections of the worker.
+    number: usize,
 }
 
 impl Connection {
     /// Takes over a socket whose client has been registered.
-    pub fn new(stream: Stream, services: Arc<Services>, client: Arc<Client>) -> Connection {
+    pub fn new(number: usize, stream: Stream, services: Arc<Services>, client: Arc<Client>) -> Connection {
         let authenticated = services.config.settings().requirepass.is_empty();
         client.authenticated.store(authenticated, Relaxed);
         let mut state = State::default();
@@ -93,14 +104,16 @@ impl Connection {
             args: Vec::new(),
             scanner: Scanner::default(),
             resume: false,
-            held: None,
             output: Output::default(),
             sent: 0,
             over_soft_limit_since_ms: None,
             wait: None,
             blocked: false,
             hold_replies: false,
-            has_waker: false,
+            held: false,
+            unsettled: false,
+            wrote: false,
+            number,
         }
     }
 
@@ -108,28 +121,44 @@ impl Connection {
         &self.client.mailbox
     }
 
-    /// Goes on until there is nothing to do but wait.
-    fn drive(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<()> {
-        if !self.has_waker {
-            self.mailbox().set_waker(cx.waker());
-            self.has_waker = true;
+    /// Notes what the event queue has told.
+    pub fn note(&mut self, event: &Event) {
+        self.stream.note(event);
+    }
+
+    /// Goes on until there is nothing to do but wait, or the others should have their turn.
+    pub fn drive(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Turn {
+        let turn = self.go_on(cx, local);
+        if turn == Turn::Closed {
+            // Replies that are not sent must not be left to the next one.
+            local.out.clear(Local::OUTPUT_BYTES_KEPT);
         }
+        turn
+    }
+
+    fn go_on(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Turn {
         let mut reads = 0;
         loop {
+            if self.held || self.unsettled {
+                // It has its turn later in the round.
+                return Turn::Idle;
+            }
             if self.mailbox().is_closing() {
+                if self.wait.is_some() && self.hold_replies {
+                    return Turn::Closed;
+                }
                 // What came before the order to close is not lost with it.
                 deliver_mail(self.mailbox(), &self.state, &mut local.out);
-                let _ = self.flush(cx, local);
-                return Poll::Ready(());
-            }
-            if let Some(ticket) = self.held.take() {
-                self.run_held(local, ticket);
+                return match self.flush(local) {
+                    Flow::End(Turn::Unsettled) => Turn::Unsettled,
+                    Flow::Continue | Flow::End(_) => Turn::Closed,
+                };
             }
             if let Some(wait) = &mut self.wait {
                 let Poll::Ready(reply) = wait.as_mut().poll(cx) else {
-                    return match self.watch_blocked(cx, local) {
-                        Flow::Close => Poll::Ready(()),
-                        Flow::Continue | Flow::Yield => self.hold(cx, local),
+                    return match self.watch_blocked(local) {
+                        Flow::End(turn) => turn,
+                        Flow::Continue => self.hold(local),
                     };
                 };
                 self.wait = None;
@@ -141,8 +170,8 @@ impl Connection {
                 }
                 self.client.set_flags(Flags::BLOCKED, false);
                 // What a client held back does not run when the client has gone meanwhile.
-                match self.stream.poll_read(cx, local.room()) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                match self.stream.read(local.room()) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Turn::Closed,
                     Poll::Ready(Ok(len)) => {
                         self.input.extend_from_slice(&local.room()[..len]);
                         self.resume = true;
@@ -153,65 +182,98 @@ impl Connection {
             if self.mailbox().is_waiting() {
                 deliver_mail(self.mailbox(), &self.state, &mut local.out);
             }
-            match self.flush(cx, local) {
-                Ok(Flow::Continue | Flow::Yield) => {}
-                Ok(Flow::Close) | Err(_) => return Poll::Ready(()),
+            if let Flow::End(turn) = self.flush(local) {
+                return turn;
             }
             if self.state.close_after_reply {
-                return if self.output.is_empty() { Poll::Ready(()) } else { Poll::Pending };
+                return if self.output.is_empty() { Turn::Closed } else { Turn::Idle };
             }
             if self.output.len() - self.sent > UNSENT_BYTES_MAX {
-                return Poll::Pending;
+                return Turn::Idle;
             }
             if self.resume {
                 self.resume = false;
                 let mut input = std::mem::take(&mut self.input);
                 let kept = self.run_requests(local, &mut input);
                 self.keep(input, kept);
+                if self.unsettled {
+                    return Turn::Unsettled;
+                }
                 if self.resume && self.wait.is_none() {
                     // There is more to answer: after the others' turn.
-                    give_way(cx);
-                    return match self.flush(cx, local) {
-                        Ok(Flow::Continue | Flow::Yield) => Poll::Pending,
-                        Ok(Flow::Close) | Err(_) => Poll::Ready(()),
+                    return match self.flush(local) {
+                        Flow::Continue => Turn::Again,
+                        Flow::End(turn) => turn,
                     };
                 }
                 continue;
             }
+            if !self.stream.is_readable() {
+                return Turn::Idle;
+            }
             if reads == READS_PER_TURN {
-                give_way(cx);
-                return Poll::Pending;
+                return Turn::Again;
             }
             reads += 1;
-            match self.read(cx, local) {
+            match self.read(local) {
+                Poll::Ready(Flow::End(turn)) => return turn,
+                Poll::Ready(Flow::Continue) if self.unsettled => return Turn::Unsettled,
                 Poll::Ready(Flow::Continue) => {}
-                Poll::Ready(Flow::Yield) => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(Flow::Close) => return Poll::Ready(()),
                 Poll::Pending if self.mailbox().is_waiting() => {}
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return Turn::Idle,
             }
+        }
+    }
+
+    /// The log is with the kernel, or could not be given to it: replies leave, or the connection is to close. With the
+    /// number of a flush replies to writes leave when that is on the disk.
+    pub fn settled(&mut self, outcome: &io::Result<Option<u64>>, local: &mut Local) -> Turn {
+        self.unsettled = false;
+        if std::mem::take(&mut self.wrote) {
+            match outcome {
+                Err(error) => {
+                    tracing::error!(client = self.client.id, %error, "closing a client whose writes may be lost");
+                    return Turn::Closed;
+                }
+                Ok(Some(flush)) => {
+                    self.hold_replies = true;
+                    let before = self.wait.take();
+                    self.wait = synced(&self.services, *flush, before);
+                }
+                Ok(None) => {}
+            }
+        }
+        if self.wait.is_some() {
+            return Turn::Again;
+        }
+        let more = self.resume
+            || self.state.close_after_reply
+            || self.stream.is_readable()
+            || self.mailbox().is_waiting()
+            || self.mailbox().is_closing();
+        match self.send(local) {
+            Flow::End(turn) => turn,
+            Flow::Continue if more => Turn::Again,
+            Flow::Continue => Turn::Idle,
         }
     }
 
     /// While the connection waits: replies written before a pause are sent, those that are themselves
     /// waited for are kept.
-    fn hold(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<()> {
-        if !self.hold_replies {
-            return match self.flush(cx, local) {
-                Ok(Flow::Continue | Flow::Yield) => Poll::Pending,
-                Ok(Flow::Close) | Err(_) => Poll::Ready(()),
-            };
+    fn hold(&mut self, local: &mut Local) -> Turn {
+        if self.hold_replies {
+            self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            return Turn::Idle;
         }
-        self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
-        Poll::Pending
+        match self.flush(local) {
+            Flow::Continue => Turn::Idle,
+            Flow::End(turn) => turn,
+        }
     }
 
     /// A client that waits for a key must not be given anything once it has gone: looks for its end, and
     /// keeps what it sends for later.
-    fn watch_blocked(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Flow {
+    fn watch_blocked(&mut self, local: &mut Local) -> Flow {
         if !self.blocked {
             return Flow::Continue;
         }
@@ -220,8 +282,8 @@ impl Connection {
         }
         let limit = local.engine.settings().client_query_buffer_limit.clamp(1, QUERY_BYTES_MAX);
         while (self.input.len() as u64) < limit {
-            match self.stream.poll_read(cx, local.room()) {
-                Poll::Ready(Ok(0) | Err(_)) => return Flow::Close,
+            match self.stream.read(local.room()) {
+                Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Turn::Closed),
                 Poll::Ready(Ok(len)) => {
                     self.input.extend_from_slice(&local.room()[..len]);
                     self.resume = true;
@@ -229,13 +291,13 @@ impl Connection {
                 Poll::Pending => return Flow::Continue,
             }
         }
-        Flow::Close
+        Flow::End(Turn::Closed)
     }
 
     /// Reads once and runs what is there.
-    fn read(&mut self, cx: &mut Context<'_>, local: &mut Local) -> Poll<Flow> {
+    fn read(&mut self, local: &mut Local) -> Poll<Flow> {
         let read = if self.input.is_empty() {
-            self.stream.poll_read(cx, local.room())
+            self.stream.read(local.room())
         } else {
             // Grows with what has arrived, never by what was announced.
             let wanted = self.scanner.wanted_len().saturating_sub(self.input.len());
@@ -244,11 +306,11 @@ impl Connection {
                 // A quarter is there: doubling would move a large value twice more, and copy all of it.
                 self.input.reserve_exact(wanted + INPUT_BYTES_MIN);
             }
-            self.stream.poll_read_more(cx, &mut self.input, room)
+            self.stream.read_more(&mut self.input, room)
         };
         let len = match read {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Flow::Close),
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Flow::End(Turn::Closed)),
             Poll::Ready(Ok(len)) => len,
         };
         let counters = &local.engine.metrics().counters;
@@ -256,7 +318,7 @@ impl Connection {
         counters.input_bytes.add(len as u64);
         if self.input.is_empty() {
             if self.hold_request(local, len) {
-                return Poll::Ready(Flow::Yield);
+                return Poll::Ready(Flow::End(Turn::Held));
             }
             let start = local.held.bytes();
             let mut buffer = std::mem::take(&mut local.input);
@@ -276,7 +338,7 @@ impl Connection {
         if self.input.len() as u64 > limit {
             tracing::warn!(client = self.client.id, "closing client that reached max query buffer length");
             local.engine.metrics().counters.query_buffer_disconnects.add(1);
-            return Poll::Ready(Flow::Close);
+            return Poll::Ready(Flow::End(Turn::Closed));
         }
         self.client.input_bytes.store(self.input.len(), Relaxed);
         self.client.input_capacity.store(self.input.capacity(), Relaxed);
@@ -291,7 +353,7 @@ impl Connection {
             || local.input[start] != b'*'
             || !self.state.authenticated
             || !self.output.is_empty()
-            || !local.held.wants()
+            || !local.held.has_room()
         {
             return false;
         }
@@ -299,60 +361,50 @@ impl Connection {
             bulk_bytes_max: local.engine.settings().proto_max_bulk_len,
             authenticated: self.state.authenticated,
         };
-        let mut scanner = Scanner::default();
-        local.args.clear();
-        let read = &mut local.input[start..start + len];
-        let scan = scanner.scan(read, &mut local.args, &limits);
-        if scan != Scan::Request || scanner.position() != len || local.args.is_empty() {
+        let mut scanner = Scanner::starting_at(start);
+        let read = &mut local.input[..start + len];
+        let first = local.held.args_used();
+        let scan = scanner.scan(read, local.held.args_mut(), &limits);
+        if scan != Scan::Request || scanner.position() != start + len || local.held.args().len() == first {
+            local.held.drop_args();
             return false;
         }
-        let request = local.engine.request(read, &local.args, 0);
-        self.held = Some(local.held.add(request, &local.args, len));
-        local.prefetch(Some((self.state.database, request)));
+        let request = local.engine.request(read, local.held.args(), first);
+        local.held.add(request, self.number, self.state.database, len);
+        self.held = true;
         true
     }
 
-    /// Runs the request that was held.
-    fn run_held(&mut self, local: &mut Local, ticket: Ticket) {
-        local.prefetch(None);
-        let Some(held) = local.held.take(ticket) else { return };
+    /// Runs the request that was held as this number. Answers whether its turn goes on; otherwise its replies wait for
+    /// the log.
+    pub fn run_held(&mut self, local: &mut Local, index: usize) -> bool {
+        self.held = false;
+        if self.mailbox().is_closing() {
+            return true;
+        }
+        let (request, bytes) = local.held.take_to(index, &mut local.args);
         local.engine.begin_batch();
         self.client.active_at_ms.store(local.engine.now_ms(), Relaxed);
         local.requests.clear();
-        local.requests.push(held.request);
-        local.args.clear();
-        local.args.extend_from_slice(&held.args);
+        local.requests.push(request);
         let buffer = std::mem::take(&mut local.input);
-        let read = &buffer[held.start..held.start + held.len];
+        let read = &buffer[..bytes.end];
         if let Some(next) = self.run_batch(local, read) {
-            self.put_aside(local, read, next, held.len);
+            self.put_aside(local, read, next, bytes.end);
         }
         local.input = buffer;
         self.end_batch(local);
+        !self.unsettled
     }
 
-    /// Has what was logged reach the kernel, or the disk, before the replies leave.
+    /// Keeps the replies of a batch that has written until the log is with the kernel.
     fn end_batch(&mut self, local: &mut Local) {
-        if let Err(error) = local.engine.end_batch() {
-            tracing::error!(client = self.client.id, %error, "closing a client whose writes may be lost");
-            local.out.clear(Local::OUTPUT_BYTES_KEPT);
-            self.state.close_after_reply = true;
-            return;
+        local.engine.end_batch();
+        if local.engine.take_wrote() && !local.engine.is_settled() {
+            self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            self.wrote = true;
+            self.unsettled = true;
         }
-        let Some(flush) = local.engine.unsynced() else { return };
-        let Some(tier) = self.services.keyspace.tier() else { return };
-        let mut synced = tier.store().synced();
-        tier.store().want_sync();
-        let before = self.wait.take();
-        self.hold_replies = true;
-        self.wait = Some(Box::pin(async move {
-            // The sender lives as long as the server.
-            let _ = synced.wait_for(|synced| *synced >= flush).await;
-            match before {
-                Some(before) => before.await,
-                None => None,
-            }
-        }));
     }
 
     /// Keeps what `input` has from `kept` on, unless requests were put aside meanwhile.
@@ -465,10 +517,7 @@ impl Connection {
             if self.state.close_after_reply {
                 return None;
             }
-            self.hold_replies = !matches!(
-                wait,
-                Some(Wait::Unpaused | Wait::Retry(_) | Wait::Load(_) | Wait::Blocked(_) | Wait::Durable(_))
-            );
+            self.hold_replies = matches!(wait, None | Some(Wait::For(_) | Wait::Freed(_)));
             if wait.is_some() {
                 self.client.set_flags(Flags::BLOCKED, true);
             }
@@ -477,68 +526,21 @@ impl Connection {
                     return Some(index + 1);
                 }
                 None => {}
-                Some(Wait::Load(mut cold)) => {
-                    // What the others of the batch will need is read with it.
-                    local.engine.add_cold(self.state.database, &local.requests[index + 1..], &mut cold);
-                    let store = self.services.keyspace.tier().map(|tier| Arc::clone(tier.store()));
-                    self.wait = Some(Box::pin(async move {
-                        if let Some(store) = store {
-                            load(&store, &cold.locations).await;
+                Some(mut wait) => {
+                    // Either it has not run, or its reply is part of the wait.
+                    let next = match &mut wait {
+                        Wait::Load(cold) => {
+                            // What the others of the batch will need is read with it.
+                            let others = &local.requests[index + 1..];
+                            local.engine.add_cold(self.state.database, others, cold);
+                            index
                         }
-                        None
-                    }));
-                    return Some(index);
-                }
-                Some(Wait::Durable(wanted)) => {
-                    let services = Arc::clone(&self.services);
-                    self.wait = Some(Box::pin(async move { Some(durable(&services, wanted).await) }));
-                    return Some(index + 1);
-                }
-                Some(Wait::Unpaused) => {
-                    let unpaused = unpaused(Arc::clone(&self.services));
-                    self.wait = Some(Box::pin(async move {
-                        unpaused.await;
-                        None
-                    }));
-                    return Some(index);
-                }
-                Some(Wait::Retry(time)) => {
-                    self.wait = Some(Box::pin(async move {
-                        tokio::time::sleep(time).await;
-                        None
-                    }));
-                    return Some(index);
-                }
-                Some(Wait::For(time)) => {
-                    self.wait = Some(Box::pin(async move {
-                        tokio::time::sleep(time).await;
-                        None
-                    }));
-                    return Some(index + 1);
-                }
-                Some(Wait::Blocked(wait)) => {
-                    self.wait = Some(Box::pin(async move { Some(wait.reply().await) }));
-                    self.blocked = true;
-                    return Some(index + 1);
-                }
-                Some(Wait::Migrated(migration)) => {
-                    let services = Arc::clone(&self.services);
-                    self.wait = Some(Box::pin(async move { Some(migrate(&services, *migration).await) }));
-                    self.hold_replies = false;
-                    return Some(index + 1);
-                }
-                Some(Wait::Answered(answer)) => {
-                    self.wait = Some(Box::pin(async move { Some(answer.await.unwrap_or_default()) }));
-                    self.hold_replies = false;
-                    return Some(index + 1);
-                }
-                Some(Wait::Freed(freed)) => {
-                    self.wait = Some(Box::pin(async move {
-                        // An error means that the memory was freed on the way.
-                        let _ = freed.await;
-                        None
-                    }));
-                    return Some(index + 1);
+                        Wait::Unpaused | Wait::Retry(_) => index,
+                        _ => index + 1,
+                    };
+                    self.blocked = matches!(wait, Wait::Blocked(_));
+                    self.wait = Some(waiting(&self.services, wait));
+                    return Some(next);
                 }
             }
         }
@@ -567,36 +569,48 @@ impl Connection {
     }
 
     /// Writes what there is, oldest first. What the kernel does not take is kept.
-    fn flush(&mut self, cx: &mut Context<'_>, local: &mut Local) -> io::Result<Flow> {
+    fn flush(&mut self, local: &mut Local) -> Flow {
         if self.output.is_empty() && local.out.is_empty() {
-            return Ok(Flow::Continue);
+            return Flow::Continue;
         }
-        if self.output.is_empty() {
-            let (sent, result) = write_all(&mut self.stream, cx, &local.out, 0);
+        if !local.engine.is_settled() {
+            // Nobody is told what a crash could take back.
+            self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            self.unsettled = true;
+            return Flow::End(Turn::Unsettled);
+        }
+        self.send(local)
+    }
+
+    fn send(&mut self, local: &mut Local) -> Flow {
+        let result = if self.output.is_empty() {
+            let (sent, result) = write_all(&mut self.stream, &local.out, 0);
             count_write(local, sent);
             if sent < local.out.len() {
                 self.output.append_from(&mut local.out, sent, Local::OUTPUT_BYTES_KEPT);
             } else {
                 local.out.clear(Local::OUTPUT_BYTES_KEPT);
             }
-            result?;
+            result
         } else {
             if !local.out.is_empty() {
                 self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
             }
-            let (sent, result) = write_all(&mut self.stream, cx, &self.output, self.sent);
+            let (sent, result) = write_all(&mut self.stream, &self.output, self.sent);
             count_write(local, sent);
-            self.sent += sent;
-            result?;
-            self.sent = self.output.release(self.sent);
+            self.sent = self.output.release(self.sent + sent);
             if self.sent == self.output.len() {
                 self.output = Output::default();
                 self.sent = 0;
             }
+            result
+        };
+        if result.is_err() {
+            return Flow::End(Turn::Closed);
         }
         let unsent = self.output.len() - self.sent;
         self.client.output_bytes.store(unsent, Relaxed);
-        Ok(if unsent > 0 { self.check_limits(local, unsent) } else { Flow::Continue })
+        if unsent > 0 { self.check_limits(local, unsent) } else { Flow::Continue }
     }
 
     /// Applies `client-output-buffer-limit`.
@@ -615,7 +629,7 @@ impl Connection {
                 "closing client for overcoming of output buffer limits"
             );
             local.engine.metrics().counters.output_buffer_disconnects.add(1);
-            return Flow::Close;
+            return Flow::End(Turn::Closed);
         }
         Flow::Continue
     }
@@ -632,26 +646,6 @@ impl Connection {
     }
 }
 
-impl Future for Connection {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let connection = self.get_mut();
-        Local::with(|local| {
-            local.held.note_poll();
-            let done = connection.drive(cx, local);
-            if done.is_ready()
-                && let Some(ticket) = connection.held.take()
-            {
-                local.held.take(ticket);
-            }
-            // A connection that closes with replies unsent must not leave them to the next one.
-            local.out.clear(Local::OUTPUT_BYTES_KEPT);
-            done
-        })
-    }
-}
-
 impl Drop for Connection {
     fn drop(&mut self) {
         forget_subscriptions(&self.services, &self.client, &mut self.state);
@@ -660,52 +654,6 @@ impl Drop for Connection {
             self.services.monitors.remove(&self.client);
         }
         self.services.clients.remove(self.client.id);
-    }
-}
-
-/// Has the connection polled again when all who are ready now had their turn, and the runtime has looked who
-/// else is: a plain wake would bring it up before that.
-fn give_way(cx: &mut Context<'_>) {
-    // The first poll is the one that waits.
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
-}
-
-/// Waits for what WAIT or WAITAOF wants, and writes the reply.
-async fn durable(services: &Services, wanted: Durability) -> Output {
-    let synced = services.keyspace.tier().map(|tier| tier.store().synced());
-    let done = async {
-        if let (Some(mut synced), Some(flush)) = (synced.clone(), wanted.flush) {
-            // The sender lives as long as the server.
-            let _ = synced.wait_for(|synced| *synced >= flush).await;
-        }
-        if wanted.replicas {
-            std::future::pending::<()>().await;
-        }
-    };
-    let limit = if wanted.timeout_ms == 0 { Duration::MAX } else { Duration::from_millis(wanted.timeout_ms) };
-    // Whether it was in time shows in the figures.
-    let _ = tokio::time::timeout(limit, done).await;
-    let mut out = Output::default();
-    let mut reply = Reply::new(&mut out, wanted.resp3);
-    match wanted.flush {
-        None => reply.int(0),
-        Some(flush) => {
-            reply.array(2);
-            reply.int(i64::from(synced.is_some_and(|synced| *synced.borrow() >= flush)));
-            reply.int(0);
-        }
-    }
-    out
-}
-
-/// Waits until the pause ends or changes.
-async fn unpaused(services: Arc<Services>) {
-    let mut changes = services.pause.subscribe();
-    let left_ms = services.pause.until_ms() - clock::now_ms();
-    if left_ms > 0 {
-        let left = Duration::from_millis(left_ms as u64 + 1);
-        // Either way the request is tried again; it waits once more if the pause goes on.
-        let _ = tokio::time::timeout(left, changes.changed()).await;
     }
 }
 
@@ -730,20 +678,15 @@ fn count_write(local: &Local, sent: usize) {
 }
 
 /// Writes from position `from` on until the kernel takes no more; returns how many bytes it took.
-fn write_all(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    output: &Output,
-    from: usize,
-) -> (usize, io::Result<()>) {
+fn write_all(stream: &mut Stream, output: &Output, from: usize) -> (usize, io::Result<()>) {
     let mut sent = 0;
     while from + sent < output.len() {
         let written = match output.single() {
-            Some(bytes) => stream.poll_write(cx, &bytes[from + sent..]),
+            Some(bytes) => stream.write(&bytes[from + sent..]),
             None => {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let count = output.slices(from + sent, &mut slices);
-                stream.poll_write_vectored(cx, &slices[..count])
+                stream.write_vectored(&slices[..count])
             }
         };
         match written {

@@ -1,15 +1,15 @@
 //! Listening sockets, and what is refused at the door.
 
-use super::stream::Accepted;
 use super::worker::{NewClient, Worker};
 use crate::client::Flags;
 use crate::command::Services;
 use crate::config::Settings;
 use parking_lot::Mutex;
+use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::sync::Arc;
@@ -128,10 +128,7 @@ impl Door {
         self.services.metrics.connections.add_shared(1);
         if let Some(text) = self.refusal(peer) {
             // The socket does not block; who does not take the text at once goes without.
-            let _ = match new.accepted {
-                Accepted::Tcp(mut stream) => stream.write(text),
-                Accepted::Unix(mut stream) => stream.write(text),
-            };
+            let _ = rustix::net::send(&new.socket, text, SendFlags::NOSIGNAL);
             return;
         }
         let fewest = self.workers.iter().min_by_key(|worker| worker.connections.load(Relaxed));
@@ -156,7 +153,7 @@ impl Door {
         }
         let local_address = stream.local_addr()?.to_string();
         let new = NewClient {
-            accepted: Accepted::Tcp(stream),
+            socket: stream.into(),
             address: peer.to_string(),
             local_address,
             flags: Flags::empty(),
@@ -194,7 +191,7 @@ impl Door {
                     Ok(stream) => {
                         let address = format!("{path}:0");
                         let new = NewClient {
-                            accepted: Accepted::Unix(stream),
+                            socket: stream.into(),
                             address: address.clone(),
                             local_address: address,
                             flags: Flags::UNIX_SOCKET,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! main thread      listeners, signals, the cron (memory figures, limits, timeouts)
-//! worker threads   a current-thread runtime each; a connection lives and dies on one of them
+//! worker threads   a current-thread runtime each; a connection lives and dies on one of them, and has its turns in
+//!                  the rounds of that worker
 //! ```
 
 mod connection;
@@ -12,8 +13,11 @@ mod held;
 mod listener;
 mod migrate;
 pub mod offline;
+mod queue;
+mod rounds;
 mod server;
 mod stream;
+mod wait;
 mod worker;
 
 pub use server::{Server, StartError};

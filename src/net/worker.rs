@@ -1,25 +1,22 @@
 //! A worker: a thread with a runtime of its own, and the buffers that its connections take turns with.
 
-use super::connection::Connection;
-use super::held::{Asked, HELD_BYTES_MAX, HeldRequests};
-use super::stream::{Accepted, Stream};
-use crate::client::{Client, Flags};
-use crate::clock;
+use super::held::{HELD_BYTES_MAX, HeldRequests};
+use super::rounds::Rounds;
+use crate::client::Flags;
 use crate::command::{Engine, Request, Services};
 use crate::resp::{ArgRange, Output};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Reads of this size make pipelines cheap.
 const READ_BYTES: usize = 64 * 1024;
-/// After so many polls without a pause the runtime looks for new events. A request takes up to two polls, and
-/// an earlier look would find few events for its cost.
-const EVENT_INTERVAL: u32 = 256;
 /// How often a worker looks for keys that are due.
 const TICK: Duration = Duration::from_millis(25);
 /// How many keys a worker removes before it serves its clients again.
@@ -57,20 +54,6 @@ impl Local {
         &mut self.input[self.held.bytes()..]
     }
 
-    /// Asks for the first of what `next` will touch, and for more of what those before it will.
-    pub fn prefetch(&mut self, next: Option<Asked>) {
-        let [slot, entry] = self.held.ask(next);
-        if let Some((database, request)) = next {
-            self.engine.prefetch_shard(database, &request);
-        }
-        if let Some((database, request)) = slot {
-            self.engine.prefetch_slots(database, &[request]);
-        }
-        if let Some((database, request)) = entry {
-            self.engine.prefetch_entries(database, &[request]);
-        }
-    }
-
     /// Uses what this thread has.
     ///
     /// # Panics
@@ -82,8 +65,8 @@ impl Local {
 
 /// A socket with what is known of it.
 pub struct NewClient {
-    /// The socket.
-    pub accepted: Accepted,
+    /// The socket, which does not block.
+    pub socket: OwnedFd,
     /// The peer, as CLIENT LIST shows it.
     pub address: String,
     /// The server's end.
@@ -108,79 +91,60 @@ impl Worker {
     /// # Errors
     /// When the system gives no thread or no event queue.
     pub fn start(services: Arc<Services>, index: usize) -> io::Result<Worker> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .event_interval(EVENT_INTERVAL)
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (send, receive) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
         let (made, is_made) = std::sync::mpsc::channel();
         let run = move || {
+            let rounds = {
+                let _entered = runtime.enter();
+                Rounds::new(Arc::clone(&services), index, count)
+            };
             let engine = Engine::new(Arc::clone(&services), index);
-            let local = Local {
+            LOCAL.set(Some(Local {
                 engine,
                 input: vec![0; HELD_BYTES_MAX + READ_BYTES],
                 held: HeldRequests::default(),
                 out: Output::default(),
                 requests: Vec::new(),
                 args: Vec::new(),
+            }));
+            let (rounds, outcome) = match rounds {
+                Ok(rounds) => (Some(rounds), Ok(())),
+                Err(error) => (None, Err(error)),
             };
-            LOCAL.set(Some(local));
             // `start` may have given up already.
-            let _ = made.send(());
-            runtime.block_on(serve(services, index, receive, count));
-            // Connections end here, while what they share is still there.
+            let _ = made.send(outcome);
+            if let Some(rounds) = rounds {
+                runtime.block_on(serve(services, rounds, receive));
+            }
+            // What connections share is there until they have ended.
             drop(runtime);
             LOCAL.set(None);
         };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
         // What it allocates for itself belongs to the empty server.
-        is_made.recv().map_err(io::Error::other)?;
+        is_made.recv().map_err(io::Error::other)??;
         Ok(Worker { connections, send, thread })
     }
 }
 
-async fn serve(
-    services: Arc<Services>,
-    index: usize,
-    mut receive: mpsc::UnboundedReceiver<NewClient>,
-    connections: Arc<AtomicUsize>,
-) {
+async fn serve(services: Arc<Services>, mut rounds: Rounds, mut receive: mpsc::UnboundedReceiver<NewClient>) {
     let workers = services.config.settings().workers;
     tokio::spawn(tick(workers));
     let mut shutdown = services.shutdown.subscribe();
     loop {
+        // A round is short by itself, and counts nothing against what the runtime lets one task do in a row.
         let new = tokio::select! {
+            never = tokio::task::unconstrained(poll_fn(|cx| rounds.poll(cx))) => match never {},
             new = receive.recv() => new,
             _ = shutdown.wait_for(|stop| *stop) => None,
         };
         let Some(new) = new else { return };
-        let stream = match Stream::adopt(new.accepted) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a new connection could not be watched");
-                connections.fetch_sub(1, Relaxed);
-                continue;
-            }
-        };
-        let id = services.clients.next_id();
-        let client = Arc::new(Client::new(
-            id,
-            new.address,
-            new.local_address,
-            stream.fd(),
-            index,
-            clock::now_ms(),
-            new.flags,
-        ));
-        services.clients.add(Arc::clone(&client));
-        let connection = Connection::new(stream, Arc::clone(&services), client);
-        let connections = Arc::clone(&connections);
-        tokio::spawn(async move {
-            connection.await;
-            connections.fetch_sub(1, Relaxed);
-        });
+        if let Err(error) = rounds.add(new) {
+            tracing::warn!(%error, "a new connection could not be watched");
+        }
     }
 }
 

@@ -146,6 +146,11 @@ pub struct Scanner {
 }
 
 impl Scanner {
+    /// A scanner for what begins at a position of a buffer.
+    pub fn starting_at(at: usize) -> Scanner {
+        Scanner { at, ..Scanner::default() }
+    }
+
     /// The bytes before this are done with.
     pub fn position(&self) -> usize {
         self.at
