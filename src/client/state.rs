@@ -95,6 +95,8 @@ pub struct State {
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// How often the present request was put off to read what it looks at from disk.
+    pub put_off: u8,
     /// Runs MONITOR.
     pub monitor: bool,
     /// The connection closes when the present replies are sent.

@@ -38,6 +38,9 @@ use tokio::sync::oneshot;
 
 /// How long a write waits before it looks for room on disk again.
 const ROOM_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
+/// So often a request that looks at many keys is put off to read them; what has left the kernel's memory again by then is
+/// waited for.
+const PUT_OFF_MAX: u8 = 3;
 /// How many requests' collections are asked for at once.
 const PREFETCH_REQUESTS: usize = 16;
 
@@ -405,11 +408,6 @@ impl Engine {
             }
             return self.refuse(Some(id), refusal, state, out);
         }
-        if row.name == "exec"
-            && let Some(cold) = self.cold_keys_of_transaction(state)
-        {
-            return Some(Wait::Load(cold));
-        }
         match self.services.pause.state(self.now_ms) {
             Paused::No => {}
             Paused::All => return Some(Wait::Unpaused),
@@ -450,10 +448,14 @@ impl Engine {
             Scope::Database => &[state.database],
             Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
         };
-        let access = match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch) {
-            Ok(access) => access,
-            Err(cold) => return Some(Wait::Load(cold)),
-        };
+        let mut access =
+            match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch) {
+                Ok(access) => access,
+                Err(cold) => return Some(Wait::Load(cold)),
+            };
+        if state.put_off >= PUT_OFF_MAX {
+            access.wait_for_disk();
+        }
         let resp3 = state.resp3;
         let mut blocked = None;
         let answer = {
@@ -481,8 +483,20 @@ impl Engine {
             ctx.access.settle();
             answer
         };
+        if self.scratch.has_missed() {
+            out.truncate(mark);
+            state.put_off += 1;
+            return Some(Wait::Load(self.scratch.take_missed()));
+        }
+        state.put_off = 0;
         let answer = match answer {
-            Ok(Step::Exec(transaction)) => self.run_transaction(client, state, *transaction, out),
+            Ok(Step::Exec(transaction)) => match self.run_transaction(client, state, &transaction, out) {
+                Ok(answer) => answer,
+                Err(cold) => {
+                    state.transaction = Some(transaction);
+                    return Some(Wait::Load(cold));
+                }
+            },
             answer => answer,
         };
         let (step, failed) = match answer {

@@ -138,14 +138,16 @@ pub(super) fn keys(ctx: &mut Ctx<'_>) -> Answer {
     let database = ctx.state.database;
     let mut cursor = 0;
     loop {
-        cursor = ctx.access.scan(database, cursor, 1024, |entry| {
+        let next = ctx.access.scan(database, cursor, 1024, |entry| {
             if pattern == b"*" || glob::matches(pattern, entry.key()) {
                 found.push(entry.key().to_vec());
             }
         });
-        if cursor == 0 {
+        // It does not get on where it has missed too much.
+        if next == 0 || next == cursor {
             break;
         }
+        cursor = next;
     }
     ctx.reply.bulks(&found);
     DONE

@@ -214,6 +214,9 @@ fn sort(ctx: &mut Ctx<'_>) -> Answer {
             found.extend(options.get.iter().map(|pattern| look_up(ctx, pattern, &element)));
         }
     }
+    if ctx.access.has_missed() {
+        return DONE;
+    }
     if options.store_at.is_some() {
         return store(ctx, &found);
     }

@@ -126,53 +126,29 @@ impl Engine {
         None
     }
 
-    /// What EXEC has to wait for: values of its keys that are on disk.
-    pub(super) fn cold_keys_of_transaction(&mut self, state: &State) -> Option<ColdKeys> {
-        let services = Arc::clone(&self.services);
-        let space = &services.keyspace;
-        let transaction = state.transaction.as_ref().filter(|_| space.tier().is_some())?;
-        let mut database = state.database;
-        for queued in &transaction.requests {
-            let ranges: Vec<ArgRange> = queued.ranges().map(|(start, end)| ArgRange { start, end }).collect();
-            let args = Args::new(queued.bytes(), &ranges);
-            let Found::Command(_, row) = lookup(&args[0], args.get(1)) else { continue };
-            if row.has_keys() {
-                let keys = keys_of(space, row, args, database);
-                match space.try_prepare(&mut self.scratch, &keys, &[], self.now_ms, false) {
-                    Ok(access) => access.settle(),
-                    Err(cold) => return Some(cold),
-                }
-            }
-            if row.name == "select" {
-                let number = args.get(1).and_then(number::parse_i64).and_then(|n| usize::try_from(n).ok());
-                database = number.filter(|n| *n < space.database_count()).unwrap_or(database);
-            }
-        }
-        None
-    }
-
     /// Runs what MULTI has queued, with the locks of all its keys held: nobody sees half of it.
+    ///
+    /// # Errors
+    /// What has to be read from disk first; nothing has run then, and what is watched is still watched.
     pub(super) fn run_transaction(
         &mut self,
         client: &Arc<Client>,
         state: &mut State,
-        transaction: Transaction,
+        transaction: &Transaction,
         out: &mut Output,
-    ) -> Answer {
-        client.queued.store(u32::MAX, Relaxed);
-        client.watched.store(0, Relaxed);
+    ) -> Result<Answer, ColdKeys> {
         let services = Arc::clone(&self.services);
         let space = &services.keyspace;
         if transaction.failed {
-            forget_watched(&services, state);
-            return Err(Error::fixed("EXECABORT Transaction discarded because of previous errors."));
+            self.end_transaction(client, state);
+            return Ok(Err(Error::fixed("EXECABORT Transaction discarded because of previous errors.")));
         }
         if self.settings.maxmemory > 0
             && space.make_room(&mut self.scratch, &self.settings, self.now_ms).is_err()
             && transaction.needs_memory
         {
-            forget_watched(&services, state);
-            return Err(Error::OUT_OF_MEMORY.as_abort());
+            self.end_transaction(client, state);
+            return Ok(Err(Error::OUT_OF_MEMORY.as_abort()));
         }
         let buffers: Vec<(&[u8], Vec<ArgRange>)> = transaction
             .requests
@@ -215,7 +191,17 @@ impl Engine {
         let changes = if steps.iter().any(|step| step.row.has(Flag::Admin)) { steps.len() } else { 0 };
         let fresh: Vec<OnceCell<Arc<Settings>>> = (0..changes).map(|_| OnceCell::new()).collect();
         let touch = !state.no_touch;
-        let mut access = space.prepare_with(&mut self.scratch, &keys, &whole, self.now_ms, touch);
+        let mut access = match space.try_prepare(&mut self.scratch, &keys, &whole, self.now_ms, touch) {
+            Ok(access) => access,
+            Err(cold) => {
+                state.watching = watching;
+                return Err(cold);
+            }
+        };
+        // What it meets beyond its keys (SORT's patterns, SCAN) is waited for: half of it has run by then.
+        access.wait_for_disk();
+        client.queued.store(u32::MAX, Relaxed);
+        client.watched.store(0, Relaxed);
         for key in &watched {
             // One that is due goes now, which counts as a change.
             access.get(*key, Lookup::Silent);
@@ -229,12 +215,12 @@ impl Engine {
         if changed {
             access.settle();
             Reply::new(out, state.resp3).null_array();
-            return DONE;
+            return Ok(DONE);
         }
         let Some(first) = steps.first() else {
             access.settle();
             Reply::new(out, state.resp3).array(0);
-            return DONE;
+            return Ok(DONE);
         };
         let resp3 = state.resp3;
         let mut last = DONE;
@@ -280,7 +266,14 @@ impl Engine {
         for (step, (failed, ticks)) in steps.iter().zip(notes) {
             self.account_until(client, step.id, step.row, step.args, failed, 0, state, ticks);
         }
-        last
+        Ok(last)
+    }
+
+    /// The client is in no transaction any more, and watches nothing.
+    fn end_transaction(&self, client: &Client, state: &mut State) {
+        client.queued.store(u32::MAX, Relaxed);
+        client.watched.store(0, Relaxed);
+        forget_watched(&self.services, state);
     }
 }
 

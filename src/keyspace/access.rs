@@ -78,10 +78,13 @@ pub struct Access<'a> {
     pub(super) locks: SmallVec<[Lock<'a>; 1]>,
     pub(super) now_ms: i64,
     touch: bool,
+    /// Whether the disk may be waited for while shards are locked.
+    waits: bool,
 }
 
 impl Keyspace {
-    /// Locks the shards of `keys`, in lock order, and brings back what is on disk. `touch` is false for a client with NO-TOUCH.
+    /// Locks the shards of `keys`, in lock order, and brings back what is on disk, which is waited for. `touch` is false
+    /// for a client with NO-TOUCH.
     #[inline]
     pub fn prepare<'a>(
         &'a self,
@@ -90,26 +93,16 @@ impl Keyspace {
         now_ms: i64,
         touch: bool,
     ) -> Access<'a> {
-        self.prepare_with(scratch, keys, &[], now_ms, touch)
-    }
-
-    /// As [`Self::prepare`], and locks all shards of `databases`.
-    pub fn prepare_with<'a>(
-        &'a self,
-        scratch: &'a mut Scratch,
-        keys: &[Key<'_>],
-        databases: &[usize],
-        now_ms: i64,
-        touch: bool,
-    ) -> Access<'a> {
-        let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
+        let mut access = self.lock_keys(scratch, keys, &[], now_ms, touch);
+        access.waits = true;
         if self.tier().is_some() {
             keys.iter().for_each(|key| access.resolve(*key, true, &mut ColdKeys::default()));
         }
         access
     }
 
-    /// As [`Self::prepare_with`], but does not wait for the disk.
+    /// As [`Self::prepare`], and locks all shards of `databases`; but the disk is not waited for, nor is it for keys that
+    /// are looked at later: see [`Scratch::has_missed`].
     ///
     /// # Errors
     /// What has to be waited for; nothing was changed then.
@@ -150,7 +143,7 @@ impl Keyspace {
             ]),
             keys => self.lock_many(keys, databases),
         };
-        Access { space: self, scratch, locks, now_ms, touch }
+        Access { space: self, scratch, locks, now_ms, touch, waits: false }
     }
 
     #[inline(never)]
@@ -214,6 +207,21 @@ impl<'a> Access<'a> {
         self.space
     }
 
+    /// Has the disk be waited for from here on: what is looked at came into memory and left it again, too often.
+    pub fn wait_for_disk(&mut self) {
+        self.waits = true;
+    }
+
+    /// Whether not all that was looked for was seen: see [`Scratch::has_missed`].
+    pub fn has_missed(&self) -> bool {
+        self.scratch.has_missed()
+    }
+
+    /// Whether the disk may be waited for.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
+    }
+
     /// The worker's scratch, for what concerns whole databases.
     pub fn scratch(&mut self) -> &mut Scratch {
         self.scratch
@@ -262,7 +270,11 @@ impl<'a> Access<'a> {
         if self.held(key.database, shard).is_some() {
             return edit(self);
         }
-        let mut access = self.space.prepare(self.scratch, &[key], self.now_ms, self.touch);
+        let mut access = self.space.lock_keys(self.scratch, &[key], &[], self.now_ms, self.touch);
+        access.waits = self.waits;
+        if access.space.tier().is_some() {
+            access.look_for(key);
+        }
         let result = edit(&mut access);
         access.settle();
         result
@@ -292,12 +304,19 @@ impl<'a> Access<'a> {
         None
     }
 
-    /// Finds a key that the command did not declare (SORT's BY and GET), where its value is on disk: the disk is
-    /// waited for. A declared one is in memory by now.
+    /// Brings back a key that the command did not declare; it is missed where the disk is not waited for.
+    fn look_for(&mut self, key: Key<'_>) {
+        let mut cold = ColdKeys::default();
+        self.resolve(key, self.waits, &mut cold);
+        self.scratch.tier.missed.extend(cold.locations);
+    }
+
+    /// Finds a key that the command did not declare (SORT's BY and GET), where its value is on disk. A declared one is in
+    /// memory by now.
     fn find_cold(&mut self, key: Key<'_>, lock: usize) -> Option<(usize, usize)> {
         let table = &self.locks[lock].guard.table;
         table.cold_at(key.hash.position()).next()?;
-        self.resolve(key, true, &mut ColdKeys::default());
+        self.look_for(key);
         self.locks[lock].guard.table.find(key.hash.position(), key.name)?;
         self.find(key)
     }

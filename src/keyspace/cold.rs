@@ -234,11 +234,26 @@ impl Keyspace {
         }
     }
 
-    /// Gives `see` what a slot holds, read from disk if need be, which is waited for.
-    pub(super) fn show<R>(&self, held: Held<'_>, see: impl FnOnce(&Entry) -> R) -> Option<R> {
-        match held {
-            Held::Resident(entry) => Some(see(&entry)),
-            Held::Cold(bits) => self.read_cold(bits).map(|entry| see(&entry)),
+    /// Gives `see` what a slot holds, read from disk if need be; where that must be waited for and `missed` is given, it
+    /// gets the location instead.
+    pub(super) fn show<R>(
+        &self,
+        held: Held<'_>,
+        missed: Option<&mut Vec<Location>>,
+        see: impl FnOnce(&Entry) -> R,
+    ) -> Option<R> {
+        let location = match held {
+            Held::Resident(entry) => return Some(see(&entry)),
+            Held::Cold(bits) => Location::from_bits(bits),
+        };
+        let tier = self.tier.as_ref()?;
+        match tier.fetch(location, &mut Vec::new(), missed.is_none()) {
+            Found::Record(record, _) => tier.decode(&record).map(|entry| see(&entry)),
+            Found::Cold => {
+                missed.into_iter().for_each(|missed| missed.push(location));
+                None
+            }
+            Found::Unreadable | Found::Damaged => None,
         }
     }
 

@@ -14,25 +14,32 @@ use crate::memory::{Entry, ShardState};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// Once a scan has missed so many, it sees no more.
+const MISSED_MAX: usize = 4096;
+
 impl Access<'_> {
     /// Shows `visit` at least `count` entries from `cursor` on, where there are so many, and returns the
-    /// next cursor; 0 when it is through. Keys that are due are not shown.
-    pub fn scan(&self, database: usize, cursor: u64, count: usize, mut visit: impl FnMut(&Entry)) -> u64 {
+    /// next cursor; 0 when it is through. Keys that are due are not shown. What it misses (see [`Scratch::has_missed`]) is
+    /// all that it would have seen, up to a bound.
+    pub fn scan(&mut self, database: usize, cursor: u64, count: usize, mut visit: impl FnMut(&Entry)) -> u64 {
         let shards = self.space.database(database).shards().len();
         let now_ms = self.now_ms();
         let mut from = (cursor & ((1 << POSITION_BITS) - 1)) as u32;
         let first = usize::try_from(cursor >> POSITION_BITS).unwrap_or(usize::MAX);
         let mut seen = 0;
+        let mut missed = std::mem::take(&mut self.scratch.tier.missed);
+        let waits = self.waits();
+        let mut next = 0;
         for index in first..shards {
             let stopped_at = self.with_shard(database, index, |state| {
                 let mut last = None;
                 for (position, held) in state.table.held_from(from) {
-                    if seen >= count && last != Some(position) {
+                    if (seen >= count || missed.len() >= MISSED_MAX) && last != Some(position) {
                         return Some(position);
                     }
                     last = Some(position);
                     seen += 1;
-                    self.space.show(held, |entry| {
+                    self.space.show(held, (!waits).then_some(&mut missed), |entry| {
                         if !is_due(entry, now_ms) {
                             visit(entry);
                         }
@@ -41,44 +48,59 @@ impl Access<'_> {
                 None
             });
             if let Some(position) = stopped_at {
-                return (index as u64) << POSITION_BITS | u64::from(position);
+                next = (index as u64) << POSITION_BITS | u64::from(position);
+                break;
             }
             from = 0;
             if seen >= count && index + 1 < shards {
-                return (index as u64 + 1) << POSITION_BITS;
+                next = (index as u64 + 1) << POSITION_BITS;
+                break;
             }
         }
-        0
+        self.scratch.tier.missed = missed;
+        next
     }
 
     /// Some key that is not due, picked at random.
     pub fn random_key(&mut self, database: usize) -> Option<Vec<u8>> {
         let (shards, now_ms) = (self.space.database(database).shards().len(), self.now_ms());
         let mut random = self.random_source();
+        let mut missed = std::mem::take(&mut self.scratch.tier.missed);
+        let waits = self.waits();
+        let mut picked = None;
         let first = random.next() as usize % shards;
         for step in 0..=shards {
             let from = if step == 0 { random.next() as u32 & ((1 << POSITION_BITS) - 1) } else { 0 };
             let found = self.with_shard(database, (first + step) % shards, |state| {
-                let live = || {
-                    state.table.held_from(from).filter_map(|(_, held)| {
-                        self.space
-                            .show(held, |entry| (!is_due(entry, now_ms)).then(|| entry.key().to_vec()))
-                            .flatten()
-                    })
-                };
                 // Among few keys of one shard the gaps before them differ much: skip some at random.
                 let skip = if state.table.len() < 32 && step > 0 {
                     random.next() as usize % state.table.len().max(1)
                 } else {
                     0
                 };
-                live().nth(skip).or_else(|| live().next())
+                let mut live = |skip: usize| {
+                    let mut left = skip;
+                    for (_, held) in state.table.held_from(from) {
+                        let name = |entry: &Entry| (!is_due(entry, now_ms)).then(|| entry.key().to_vec());
+                        match self.space.show(held, (!waits).then_some(&mut missed), name).flatten() {
+                            Some(name) if left == 0 => return Some(name),
+                            Some(_) => left -= 1,
+                            // It may be the one.
+                            None if !missed.is_empty() => return None,
+                            None => {}
+                        }
+                    }
+                    None
+                };
+                live(skip).or_else(|| live(0))
             });
-            if found.is_some() {
-                return found;
+            if found.is_some() || !missed.is_empty() {
+                picked = found;
+                break;
             }
         }
-        None
+        self.scratch.tier.missed = missed;
+        picked
     }
 
     /// The number of keys of a database, those included that are due and not yet removed.
@@ -242,7 +264,8 @@ fn touch_existing(space: &Keyspace, database: usize, watched: &[Box<[u8]>], stat
         let table = &states[shard].table;
         let is_cold = || {
             let mut cold = table.cold_at(hash.position());
-            cold.any(|(_, bits)| space.show(Held::Cold(bits), |entry| entry.key() == &name[..]) == Some(true))
+            let has = |entry: &Entry| entry.key() == &name[..];
+            cold.any(|(_, bits)| space.show(Held::Cold(bits), None, has) == Some(true))
         };
         if table.find(hash.position(), name).is_some() || is_cold() {
             space.watchers.touch(database, name);

@@ -1,6 +1,6 @@
 //! The second tier of a keyspace: its settings, the spaces of its databases, and what each worker needs for it.
 
-use super::cold::Promoted;
+use super::cold::{ColdKeys, Promoted};
 use super::log::{Dirty, Fixup, Journals};
 use super::{Keyspace, Scratch};
 use crate::disk::store::SyncPolicy;
@@ -68,6 +68,8 @@ pub(super) struct TierScratch {
     pub(super) buffer: Vec<u8>,
     /// Records that the disk has to be asked for.
     pub(super) wanted: Vec<Location>,
+    /// What the present command looked for and did not see, because the disk has to be waited for.
+    pub(super) missed: Vec<Location>,
     /// The frame must reach the kernel before the locks are released.
     pub(super) at_once: bool,
     /// How many values were written so that they can leave memory.
@@ -109,6 +111,19 @@ impl Scratch {
     /// Gives to the kernel what was logged so far. An error is met again by [`Self::commit`].
     pub fn commit_early(&mut self) {
         self.tier.lost |= self.commit().is_err();
+    }
+
+    /// Whether the present command did not see all that it looked for, because the disk has to be waited for. It must not
+    /// change anything then, and is to be run again once that is read.
+    #[inline]
+    pub fn has_missed(&self) -> bool {
+        !self.tier.missed.is_empty()
+    }
+
+    /// What the last command did not see.
+    #[cold]
+    pub fn take_missed(&mut self) -> ColdKeys {
+        ColdKeys { locations: self.tier.missed.drain(..).collect() }
     }
 
     /// Logs by a lane that may fill the tier to its bound: for whoever makes room.

@@ -285,6 +285,81 @@ fn what_is_due_at_the_start_waits_for_the_deltas() {
 }
 
 /// Clients that want the same values from a disk that has to be waited for all get them, and each is read once.
+/// Has the kernel forget what it has in memory of the log, which must be synced.
+fn drop_pages(server: &Server) {
+    for file in std::fs::read_dir(server.directory.join("l2")).expect("a directory") {
+        let path = file.expect("a file").path();
+        let status = std::process::Command::new("dd")
+            .arg(format!("if={}", path.display()))
+            .args(["of=/dev/null", "iflag=nocache", "count=0", "status=none"])
+            .status();
+        assert!(status.expect("dd exists").success());
+    }
+}
+
+/// SCAN, KEYS, RANDOMKEY, SORT with patterns and EXEC waited for the disk on their worker, with shards locked: everybody else
+/// waited with them.
+#[test]
+fn what_walks_over_keys_on_disk_is_put_off_until_they_are_read() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const KEYS: usize = 1500;
+    let server = Server::start(&["--appendonly", "yes", "--l2-size", "256mb", "--workers", "1"]);
+    let mut client = server.client();
+    for key in 0..KEYS {
+        client.expect(&format!("SET weight:{key} {}", KEYS - key), "+OK");
+    }
+    client.run("RPUSH list 1 2 3 4 5 6 7 8 9");
+    let cold = |client: &mut Client| {
+        client.run("DEBUG DEMOTE");
+        client.run("WAITAOF 1 0 0");
+        drop_pages(&server);
+        client.info("l2_reads_disk").parse::<usize>().expect("a number")
+    };
+    let before = cold(&mut client);
+    let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
+    loop {
+        let reply = client.run(&format!("SCAN {cursor} COUNT 400 TYPE string"));
+        cursor = reply.items()[0].text();
+        found.extend(reply.items()[1].items().iter().map(Value::text));
+        if cursor == "0" {
+            break;
+        }
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), KEYS);
+    let scanned = cold(&mut client);
+    assert!(scanned > before, "nothing was on disk only");
+    assert_eq!(client.run("KEYS *").items().len(), KEYS + 1);
+    cold(&mut client);
+    assert_ne!(client.run("RANDOMKEY"), Value::Null);
+    cold(&mut client);
+    client.expect("SORT list BY weight:* GET # GET weight:* LIMIT 0 2", "*4 $1 9 $4 1491 $1 8 $4 1492");
+    cold(&mut client);
+    client.expect("SORT list BY weight:* STORE sorted", ":9");
+    cold(&mut client);
+    client.expect("LRANGE sorted 0 2", "*3 $1 9 $1 8 $1 7");
+    cold(&mut client);
+    client.expect("WATCH weight:3", "+OK");
+    client.expect("MULTI", "+OK");
+    for request in ["INCR weight:1", "GET weight:2", "KEYS list", "GET absent"] {
+        client.expect(request, "+QUEUED");
+    }
+    cold(&mut server.client());
+    client.expect("EXEC", "*4 :1500 $4 1498 *1 $4 list $-1");
+    client.expect("GET weight:1", "$4 1500");
+    client.expect("EXEC", "-ERR EXEC without MULTI");
+    // One that is watched may be on disk, too.
+    client.expect("WATCH weight:3", "+OK");
+    server.client().expect("SET weight:3 0", "+OK");
+    cold(&mut server.client());
+    client.expect("MULTI", "+OK");
+    client.expect("GET weight:4", "+QUEUED");
+    client.expect("EXEC", "*-1");
+}
+
 #[test]
 fn what_many_want_from_disk_is_read_once() {
     if strata_only("Redis has no second tier") {
@@ -301,14 +376,7 @@ fn what_many_want_from_disk_is_read_once() {
     }
     client.run("DEBUG DEMOTE");
     client.run("WAITAOF 1 0 0");
-    for file in std::fs::read_dir(server.directory.join("l2")).expect("a directory") {
-        let path = file.expect("a file").path();
-        let status = std::process::Command::new("dd")
-            .arg(format!("if={}", path.display()))
-            .args(["of=/dev/null", "iflag=nocache", "count=0", "status=none"])
-            .status();
-        assert!(status.expect("dd exists").success());
-    }
+    drop_pages(&server);
     let read = |client: &mut Client| client.info("l2_reads_disk").parse::<usize>().expect("a number");
     let before = read(&mut client);
     std::thread::scope(|scope| {
