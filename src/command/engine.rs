@@ -443,13 +443,13 @@ impl Engine {
         }
         client.last_command.store(u32::from(id.0), Relaxed);
         let services = &self.services;
-        let touch = !state.no_touch;
+        let (touch, maps) = (!state.no_touch, !row.has(Flag::Write));
         let whole: &[usize] = match row.scope_of(&args) {
             Scope::Database => &[state.database],
             Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
         };
         let mut access =
-            match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch) {
+            match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch, maps) {
                 Ok(access) => access,
                 Err(cold) => return Some(Wait::Load(cold)),
             };

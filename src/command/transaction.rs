@@ -191,7 +191,8 @@ impl Engine {
         let changes = if steps.iter().any(|step| step.row.has(Flag::Admin)) { steps.len() } else { 0 };
         let fresh: Vec<OnceCell<Arc<Settings>>> = (0..changes).map(|_| OnceCell::new()).collect();
         let touch = !state.no_touch;
-        let mut access = match space.try_prepare(&mut self.scratch, &keys, &whole, self.now_ms, touch) {
+        let mut access = match space.try_prepare(&mut self.scratch, &keys, &whole, self.now_ms, touch, false)
+        {
             Ok(access) => access,
             Err(cold) => {
                 state.watching = watching;

@@ -78,6 +78,13 @@ pub trait SegmentFile: Send + Sync {
     /// # Errors
     /// See above.
     fn contents(&self, len: u64) -> io::Result<Contents>;
+    /// All of it as memory, where the file system has such: what is written later is seen, too.
+    ///
+    /// # Errors
+    /// See above.
+    fn map(&self) -> io::Result<Option<Mmap>> {
+        Ok(None)
+    }
     /// Has all that was written survive a power cut.
     ///
     /// # Errors
@@ -101,6 +108,18 @@ impl Deref for Contents {
             Contents::Owned(bytes) => bytes,
         }
     }
+}
+
+/// Whether the kernel has all of a part of a mapped file in memory.
+pub(super) fn is_resident(part: &[u8]) -> bool {
+    const PAGE_BYTES: usize = 4096;
+    let start = part.as_ptr() as usize / PAGE_BYTES * PAGE_BYTES;
+    let len = part.as_ptr() as usize + part.len() - start;
+    let mut pages = vec![0_u8; len.div_ceil(PAGE_BYTES)];
+    // SAFETY: the range is that of a slice, out to the border of its first page, all of it mapped; `pages` has a byte
+    // for each page.
+    let asked = unsafe { libc::mincore(start as *mut libc::c_void, len, pages.as_mut_ptr()) };
+    asked == 0 && pages.iter().all(|page| page & 1 == 1)
 }
 
 /// The name of the file that a clean stop leaves.
@@ -297,6 +316,11 @@ impl SegmentFile for File {
         // Only a hint.
         let _ = map.advise(Advice::Sequential);
         Ok(Contents::Mapped(map))
+    }
+
+    fn map(&self) -> io::Result<Option<Mmap>> {
+        // SAFETY: as above.
+        unsafe { MmapOptions::new().map(self) }.map(Some)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -1,14 +1,15 @@
 //! All segments of a directory: which there are, how full, how much of each is alive, what is synced.
 
-use super::files::{Contents, Files, SegmentFile, WriteCheckpoint};
+use super::files::{Contents, Files, SegmentFile, WriteCheckpoint, is_resident};
 use super::format::{ALIGN, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -24,6 +25,8 @@ const INDEX_BITS: u32 = 17;
 const SEGMENT_BYTES_MAX: u64 = (ALIGN as u64) << OFFSET_BITS;
 /// What is read of a record before its length is known.
 const FIRST_READ_BYTES: usize = 2048;
+/// A record from this length on may be used where it is.
+const MAPPED_BYTES_MIN: usize = 64 * 1024;
 
 /// Where a record is, in 43 bits: the segment's index, 17, and the offset in units of 16 bytes, 26.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -123,9 +126,20 @@ pub struct Segment {
     synced: AtomicU64,
     live: AtomicU64,
     sealed: AtomicBool,
+    /// All of it as memory, once that was wanted; who has a part of it keeps the map.
+    map: OnceLock<Option<Bytes>>,
 }
 
 impl Segment {
+    /// All of it as memory, if that can be had.
+    fn map(&self) -> Option<&Bytes> {
+        let map = self.map.get_or_init(|| {
+            // Without one it is read.
+            self.file.map().ok().flatten().map(Bytes::from_owner)
+        });
+        map.as_ref()
+    }
+
     /// How many bytes are written, from the front.
     pub fn written(&self) -> u64 {
         self.written.load(Acquire)
@@ -199,6 +213,8 @@ impl Segment {
 pub enum Fetched {
     /// The record's bytes are in the buffer; nothing vouches for them yet.
     Bytes,
+    /// These are the record's bytes, in the kernel's pages; nothing vouches for them either.
+    Mapped(Bytes),
     /// The disk has to be waited for.
     Cold,
     /// There is no such segment, or nothing at this place.
@@ -294,6 +310,7 @@ impl Store {
                 synced: AtomicU64::new(0),
                 live: AtomicU64::new(0),
                 sealed: AtomicBool::new(true),
+                map: OnceLock::new(),
             })));
         }
         Ok(Store {
@@ -411,6 +428,7 @@ impl Store {
             synced: AtomicU64::new(0),
             live: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
+            map: OnceLock::new(),
         });
         if index == segments.len() {
             segments.push(None);
@@ -495,6 +513,20 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn fetch(&self, location: Location, out: &mut Vec<u8>, wait: bool) -> io::Result<Fetched> {
+        self.fetch_or_map(location, out, wait, false)
+    }
+
+    /// As [`Self::fetch`], but a long record `maps` where it is, if it may.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn fetch_or_map(
+        &self,
+        location: Location,
+        out: &mut Vec<u8>,
+        wait: bool,
+        maps: bool,
+    ) -> io::Result<Fetched> {
         let Some(segment) = self.segment(location) else { return Ok(Fetched::Nothing) };
         let (offset, end) = (location.offset(), segment.written());
         if offset + RECORD_HEADER_BYTES as u64 > end {
@@ -515,6 +547,17 @@ impl Store {
                 if have >= len {
                     out.truncate(len);
                     break;
+                }
+                if maps
+                    && len >= MAPPED_BYTES_MIN
+                    && let Some(map) = segment.map()
+                {
+                    let bytes = map.slice(offset as usize..offset as usize + len);
+                    if !wait && !is_resident(&bytes) {
+                        return Ok(Fetched::Cold);
+                    }
+                    self.counters.reads_resident.fetch_add(1, Relaxed);
+                    return Ok(Fetched::Mapped(bytes));
                 }
                 if have == wanted {
                     wanted = len;

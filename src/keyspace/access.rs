@@ -96,13 +96,13 @@ impl Keyspace {
         let mut access = self.lock_keys(scratch, keys, &[], now_ms, touch);
         access.waits = true;
         if self.tier().is_some() {
-            keys.iter().for_each(|key| access.resolve(*key, true, &mut ColdKeys::default()));
+            keys.iter().for_each(|key| access.resolve(*key, true, false, &mut ColdKeys::default()));
         }
         access
     }
 
     /// As [`Self::prepare`], and locks all shards of `databases`; but the disk is not waited for, nor is it for keys that
-    /// are looked at later: see [`Scratch::has_missed`].
+    /// are looked at later: see [`Scratch::has_missed`]. Where it `maps`, nothing may come of values but replies.
     ///
     /// # Errors
     /// What has to be waited for; nothing was changed then.
@@ -114,11 +114,12 @@ impl Keyspace {
         databases: &[usize],
         now_ms: i64,
         touch: bool,
+        maps: bool,
     ) -> Result<Access<'a>, ColdKeys> {
         let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
         if self.tier().is_some() {
             let mut cold = ColdKeys::default();
-            keys.iter().for_each(|key| access.resolve(*key, false, &mut cold));
+            keys.iter().for_each(|key| access.resolve(*key, false, maps, &mut cold));
             if !cold.locations.is_empty() {
                 access.settle();
                 return Err(cold);
@@ -307,7 +308,7 @@ impl<'a> Access<'a> {
     /// Brings back a key that the command did not declare; it is missed where the disk is not waited for.
     fn look_for(&mut self, key: Key<'_>) {
         let mut cold = ColdKeys::default();
-        self.resolve(key, self.waits, &mut cold);
+        self.resolve(key, self.waits, false, &mut cold);
         self.scratch.tier.missed.extend(cold.locations);
     }
 

@@ -13,7 +13,8 @@ use crate::disk::{Fetched, Kind, Location, Place, Record};
 use crate::memory::table::Held;
 use crate::memory::{Chain, Entry, KeyHash, ShardState, usage};
 use crate::rdb;
-use crate::value::string::NewString;
+use crate::value::string::{LongString, NewString};
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -119,24 +120,45 @@ impl Tier {
 
     /// Reads the record at a location; damage is counted and logged.
     pub(super) fn fetch<'b>(&self, location: Location, buffer: &'b mut Vec<u8>, wait: bool) -> Found<'b> {
-        let damaged = |what: &dyn std::fmt::Debug| {
-            self.store.counters.damaged.fetch_add(1, Relaxed);
-            let segment = self.store.sequence_of(location);
-            tracing::error!(segment, offset = location.offset(), ?what, "a record on disk is damaged");
-            Found::Damaged
-        };
-        match self.store.fetch(location, buffer, wait) {
-            Ok(Fetched::Cold) => Found::Cold,
-            Ok(Fetched::Nothing) => damaged(&"nothing there"),
-            Ok(Fetched::Bytes) => match format::read(buffer, self.store.sequence_of(location).unwrap_or(0)) {
-                Ok(record) => Found::Record(record, Place::new(location, format::padded(buffer.len()))),
-                Err(damage) => damaged(&damage),
-            },
+        match self.read(location, buffer, wait, false) {
+            Ok(_) => self.understand(location, buffer),
+            Err(found) => found,
+        }
+    }
+
+    /// Reads the bytes of the record at a location to `buffer`; or says where they are, if they are long and `maps`.
+    fn read(
+        &self,
+        location: Location,
+        buffer: &mut Vec<u8>,
+        wait: bool,
+        maps: bool,
+    ) -> Result<Option<Bytes>, Found<'static>> {
+        match self.store.fetch_or_map(location, buffer, wait, maps) {
+            Ok(Fetched::Bytes) => Ok(None),
+            Ok(Fetched::Mapped(bytes)) => Ok(Some(bytes)),
+            Ok(Fetched::Cold) => Err(Found::Cold),
+            Ok(Fetched::Nothing) => Err(self.note_damage(location, &"nothing there")),
             Err(error) => {
                 tracing::error!(offset = location.offset(), %error, "a record on disk cannot be read");
-                Found::Unreadable
+                Err(Found::Unreadable)
             }
         }
+    }
+
+    /// The record that the bytes at a location are.
+    fn understand<'b>(&self, location: Location, bytes: &'b [u8]) -> Found<'b> {
+        match format::read(bytes, self.store.sequence_of(location).unwrap_or(0)) {
+            Ok(record) => Found::Record(record, Place::new(location, format::padded(bytes.len()))),
+            Err(damage) => self.note_damage(location, &damage),
+        }
+    }
+
+    fn note_damage(&self, location: Location, what: &dyn std::fmt::Debug) -> Found<'static> {
+        self.store.counters.damaged.fetch_add(1, Relaxed);
+        let segment = self.store.sequence_of(location);
+        tracing::error!(segment, offset = location.offset(), ?what, "a record on disk is damaged");
+        Found::Damaged
     }
 }
 
@@ -148,6 +170,16 @@ impl ColdKeys {
             self.locations.extend(here.map(|(_, bits)| Location::from_bits(bits)));
         }
     }
+}
+
+/// The long string of a record that is part of `mapped`, which stays where it is.
+fn in_place(record: &Record<'_>, mapped: &Bytes) -> Entry {
+    let text = NewString::Shared(Arc::new(LongString::Mapped(mapped.slice_ref(record.value))));
+    let mut entry = Entry::with_place(record.key, text, record.expires_at_ms);
+    if record.flags & flag::EDITED != 0 {
+        entry.mark_edited();
+    }
+    entry
 }
 
 /// A value is in memory again, from a record of this version.
@@ -329,20 +361,22 @@ impl Keyspace {
 
 impl Access<'_> {
     /// Brings the value of a key back if it is on disk.
-    pub(super) fn resolve(&mut self, key: Key<'_>, wait: bool, cold: &mut ColdKeys) {
+    ///
+    /// Where it `maps`, a long string may be left in the kernel's pages: nothing may come of it but a reply.
+    pub(super) fn resolve(&mut self, key: Key<'_>, wait: bool, maps: bool, cold: &mut ColdKeys) {
         let lock = self.lock_of(key);
         let table = &self.locks[lock].guard.table;
         // Most positions have one key.
         if table.cold_len() > 0
             && table.cold_at(key.hash.position()).next().is_some()
-            && let Resolved::Cold(location) = self.resolve_at(lock, key, wait)
+            && let Resolved::Cold(location) = self.resolve_at(lock, key, wait, maps)
         {
             cold.locations.push(location);
         }
     }
 
     #[cold]
-    fn resolve_at(&mut self, lock: usize, key: Key<'_>, wait: bool) -> Resolved {
+    fn resolve_at(&mut self, lock: usize, key: Key<'_>, wait: bool, maps: bool) -> Resolved {
         let Some(tier) = &self.space.tier else { return Resolved::Done };
         let position = key.hash.position();
         let state = &mut self.locks[lock].guard;
@@ -356,7 +390,15 @@ impl Access<'_> {
         let resolved = 'found: {
             for bits in candidates {
                 let location = Location::from_bits(bits);
-                match tier.fetch(location, &mut buffer, wait) {
+                let read = tier.read(location, &mut buffer, wait, maps);
+                let found = match &read {
+                    Ok(Some(mapped)) => tier.understand(location, mapped),
+                    Ok(None) => tier.understand(location, &buffer),
+                    Err(Found::Cold) => Found::Cold,
+                    Err(Found::Damaged) => Found::Damaged,
+                    Err(_) => Found::Unreadable,
+                };
+                match found {
                     Found::Cold => break 'found Resolved::Cold(location),
                     Found::Unreadable => {}
                     Found::Damaged => {
@@ -370,14 +412,20 @@ impl Access<'_> {
                             continue;
                         }
                         let index = state.table.cold_at(position).find(|(_, at)| *at == bits);
-                        let (Some(mut entry), Some((index, _))) = (tier.decode(&record), index) else {
+                        let stays = tier.keeps(key.hash);
+                        let entry = match &read {
+                            Ok(Some(mapped)) if !stays && record.kind == Kind::String => {
+                                Some(in_place(&record, mapped))
+                            }
+                            _ => tier.decode(&record),
+                        };
+                        let (Some(mut entry), Some((index, _))) = (entry, index) else {
                             continue;
                         };
                         entry.set_place(place.bits());
                         entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
                         promote(state, index, entry, record.version);
                         tier.store.counters.promoted.fetch_add(1, Relaxed);
-                        let stays = tier.keeps(key.hash);
                         let Key { database, hash, .. } = key;
                         own.promoted.push(Promoted { database, hash, place: place.bits(), stays });
                         break 'found Resolved::Done;

@@ -24,7 +24,7 @@
 
 use crate::value::Collection;
 use crate::value::size_class::{QUANTUM_BYTES, size_class};
-use crate::value::string::{INLINE_BYTES_MAX, NewString, StringRef};
+use crate::value::string::{INLINE_BYTES_MAX, LongString, NewString, StringRef};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;
 use std::ptr::{self, NonNull};
@@ -85,7 +85,7 @@ impl From<Collection> for NewValue<'_> {
 /// An owned key-value entry.
 pub struct Entry(NonNull<u8>);
 
-// SAFETY: an entry owns its allocation and everything in it; the only shared part is an Arc<Vec<u8>>, and
+// SAFETY: an entry owns its allocation and everything in it; the only shared part is an Arc<LongString>, and
 // collections are Send and Sync themselves.
 unsafe impl Send for Entry {}
 // SAFETY: `&Entry` only reads; every writer takes `&mut Entry`.
@@ -276,7 +276,7 @@ impl Entry {
     /// members.
     pub fn total_bytes(&self, samples: usize) -> usize {
         let pointed_to = match (self.string(), self.collection()) {
-            (Some(StringRef::Shared(bytes)), _) => bytes.capacity() + size_of::<Vec<u8>>() + 16,
+            (Some(StringRef::Shared(bytes)), _) => bytes.own_bytes() + size_of::<LongString>() + 16,
             (_, Some(collection)) => size_of::<Collection>() + collection.memory_bytes(samples),
             _ => 0,
         };
@@ -286,7 +286,7 @@ impl Entry {
     /// Whether freeing the entry takes so long that no worker should do it.
     pub fn is_large(&self) -> bool {
         match (self.string(), self.collection()) {
-            (Some(StringRef::Shared(bytes)), _) => bytes.capacity() >= LARGE_BYTES,
+            (Some(StringRef::Shared(bytes)), _) => bytes.own_bytes() >= LARGE_BYTES,
             (_, Some(collection)) => collection.is_large(),
             _ => false,
         }
@@ -336,9 +336,9 @@ impl Entry {
     }
 
     /// The pointer in a Shared payload. It points to a boxed `Arc`, so that readers can borrow the Arc.
-    fn shared_box(&self) -> *mut Arc<Vec<u8>> {
+    fn shared_box(&self) -> *mut Arc<LongString> {
         // SAFETY: only called for Shared payloads, which are eight bytes of this pointer.
-        unsafe { self.at(self.payload_offset()).cast::<*mut Arc<Vec<u8>>>().read_unaligned() }
+        unsafe { self.at(self.payload_offset()).cast::<*mut Arc<LongString>>().read_unaligned() }
     }
 
     /// The bytes of a shared string for editing in place; `None` for the other kinds, and copied first
@@ -349,7 +349,7 @@ impl Entry {
         }
         self.set_header(self.header() | EDITED);
         // SAFETY: the kind was checked, and `&mut self` makes this the only reference to the box.
-        Some(Arc::make_mut(unsafe { &mut *self.shared_box() }))
+        Some(Arc::make_mut(unsafe { &mut *self.shared_box() }).make_own())
     }
 
     /// The bytes of a string for editing in place, whose length stays; `None` for an integer.
@@ -447,7 +447,7 @@ impl Entry {
                 }
                 NewValue::String(NewString::Shared(bytes)) => {
                     let boxed = Box::into_raw(Box::new(bytes));
-                    start.cast::<*mut Arc<Vec<u8>>>().write_unaligned(boxed);
+                    start.cast::<*mut Arc<LongString>>().write_unaligned(boxed);
                 }
                 NewValue::Collection(collection) => {
                     start.cast::<*mut Collection>().write_unaligned(Box::into_raw(collection));

@@ -2,7 +2,7 @@
 
 use super::output::{Mark, Output, SHARE_BYTES_MIN};
 use crate::number;
-use crate::value::string::StringRef;
+use crate::value::string::{LongString, StringRef};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -211,7 +211,7 @@ impl<'a> Reply<'a> {
 }
 
 /// Lets a reply hold a value while it is sent.
-struct SharedString(Arc<Vec<u8>>);
+struct SharedString(Arc<LongString>);
 
 impl AsRef<[u8]> for SharedString {
     fn as_ref(&self) -> &[u8] {

@@ -1,6 +1,8 @@
 //! Strings: how a byte string is kept (as an integer, inline, or shared), and what Redis calls that.
 
 use crate::number;
+use bytes::Bytes;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The longest string that is kept inside its entry; longer ones are shared with replies instead of copied.
@@ -8,6 +10,46 @@ pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Redis's limit between the encodings that OBJECT ENCODING names `embstr` and `raw`.
 pub const EMBSTR_BYTES_MAX: usize = 44;
+
+/// The bytes of a long string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LongString {
+    /// Its own.
+    Own(Vec<u8>),
+    /// The kernel's: those of a file that is mapped. Only where a value is looked at and let go again.
+    Mapped(Bytes),
+}
+
+impl Deref for LongString {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            LongString::Own(bytes) => bytes,
+            LongString::Mapped(bytes) => bytes,
+        }
+    }
+}
+
+impl LongString {
+    /// The memory that it takes of its own, in bytes.
+    pub fn own_bytes(&self) -> usize {
+        match self {
+            LongString::Own(bytes) => bytes.capacity(),
+            LongString::Mapped(_) => 0,
+        }
+    }
+
+    /// Its own bytes, to edit.
+    pub fn make_own(&mut self) -> &mut Vec<u8> {
+        if let LongString::Mapped(bytes) = self {
+            *self = LongString::Own(bytes.to_vec());
+        }
+        match self {
+            LongString::Own(bytes) => bytes,
+            LongString::Mapped(_) => unreachable!("it was copied just now"),
+        }
+    }
+}
 
 /// A string on its way into an entry.
 #[derive(Clone, Debug)]
@@ -17,7 +59,7 @@ pub enum NewString<'a> {
     /// At most [`INLINE_BYTES_MAX`] bytes, copied into the entry.
     Inline(&'a [u8]),
     /// A longer string; replies hold it while it is being sent.
-    Shared(Arc<Vec<u8>>),
+    Shared(Arc<LongString>),
 }
 
 impl<'a> NewString<'a> {
@@ -38,8 +80,12 @@ impl<'a> NewString<'a> {
         if bytes.len() <= INLINE_BYTES_MAX {
             NewString::Inline(bytes)
         } else {
-            NewString::Shared(Arc::new(bytes.to_vec()))
+            NewString::long(bytes.to_vec())
         }
+    }
+
+    fn long(bytes: Vec<u8>) -> Self {
+        NewString::Shared(Arc::new(LongString::Own(bytes)))
     }
 
     /// As [`Self::encode_raw`], but takes a long text instead of copying it.
@@ -47,7 +93,7 @@ impl<'a> NewString<'a> {
         if bytes.len() <= INLINE_BYTES_MAX {
             NewString::Inline(bytes)
         } else {
-            NewString::Shared(Arc::new(std::mem::take(bytes)))
+            NewString::long(std::mem::take(bytes))
         }
     }
 }
@@ -60,7 +106,7 @@ pub enum StringRef<'a> {
     /// Bytes inside the entry.
     Inline(&'a [u8]),
     /// Bytes of their own allocation.
-    Shared(&'a Arc<Vec<u8>>),
+    Shared(&'a Arc<LongString>),
 }
 
 impl<'a> StringRef<'a> {

@@ -361,6 +361,59 @@ fn what_walks_over_keys_on_disk_is_put_off_until_they_are_read() {
 }
 
 #[test]
+fn long_strings_are_sent_from_where_they_are_on_disk() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&["--appendonly", "yes", "--l2-size", "256mb", "--workers", "2"]);
+    let mut client = server.client();
+    let value = |key: usize, len: usize| -> Vec<u8> { (0..len).map(|at| (at * 31 + key) as u8).collect() };
+    const LENGTHS: [usize; 4] = [60_000, 70_000, 300_001, 900_000];
+    let set = |client: &mut Client, key: usize, bytes: &[u8]| {
+        let key = format!("key:{key}");
+        client.send_raw(
+            &[
+                format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n", key.len(), bytes.len()).as_bytes(),
+                bytes,
+                b"\r\n",
+            ]
+            .concat(),
+        );
+        client.expect_next("+OK");
+    };
+    for (round, keys) in [(0, 0..4), (1, 4..8)] {
+        for (key, len) in keys.clone().zip(LENGTHS) {
+            set(&mut client, key, &value(key, len));
+        }
+        client.run("DEBUG DEMOTE");
+        client.run("WAITAOF 1 0 0");
+        if round == 1 {
+            drop_pages(&server);
+        }
+        // Nothing that is read stays in memory.
+        client.expect("CONFIG SET maxmemory 1", "+OK");
+        for (key, len) in keys.zip(LENGTHS) {
+            assert!(client.run(&format!("GET key:{key}")) == Value::Bulk(value(key, len)), "key {key}");
+            // It is looked at and let go again.
+            client.expect(&format!("OBJECT TIER key:{key}"), "$4 disk");
+        }
+        client.expect("CONFIG SET maxmemory 0", "+OK");
+    }
+    // A reply that is under way keeps what it was made of.
+    let requests = encode(&["GET", "key:3"]).repeat(40);
+    let mut slow = server.client();
+    slow.send_raw(&requests);
+    set(&mut client, 3, b"other");
+    client.expect("APPEND key:2 more", ":300005");
+    for _ in 0..40 {
+        let reply = slow.read().value;
+        assert!(reply == Value::Bulk(value(3, 900_000)) || reply == Value::Bulk(b"other".to_vec()));
+    }
+    let appended = [value(2, 300_001), b"more".to_vec()].concat();
+    assert!(client.run("GET key:2") == Value::Bulk(appended));
+}
+
+#[test]
 fn what_many_want_from_disk_is_read_once() {
     if strata_only("Redis has no second tier") {
         return;
