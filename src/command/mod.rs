@@ -30,6 +30,7 @@ mod migrate;
 mod object;
 mod observe;
 mod parse;
+mod prefetch;
 mod pubsub;
 mod row;
 mod sample;
