@@ -398,10 +398,11 @@ impl Engine {
             Scope::Database => &[state.database],
             Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
         };
-        let access = match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch) {
-            Ok(access) => access,
-            Err(cold) => return Some(Wait::Load(cold)),
-        };
+        let mut access = services.keyspace.lock_keys(&mut self.scratch, keys, whole, self.now_ms, touch);
+        if let Some(cold) = access.try_resolve(keys) {
+            access.settle();
+            return Some(Wait::Load(cold));
+        }
         let resp3 = state.resp3;
         let mut blocked = None;
         let answer = {
@@ -423,7 +424,7 @@ impl Engine {
                 // While the keys are locked: nothing that comes to them is missed.
                 let command = block.rewritten.take().unwrap_or_else(|| Queued::new(args.iter()));
                 let place = (ctx.state.database, resp3);
-                blocked = Some(services.blocked.add(services, client, command, place, block));
+                blocked = Some(services.blocked.add(services, client, command, place, *block));
                 answer = DONE;
             }
             ctx.access.settle();
@@ -443,7 +444,10 @@ impl Engine {
             }
         };
         let waited = match &step {
-            Step::Wait(Wait::For(time)) => time.as_nanos() as u64,
+            Step::Wait(wait) => match **wait {
+                Wait::For(time) => time.as_nanos() as u64,
+                _ => 0,
+            },
             _ => 0,
         };
         if row.has(Flag::Admin) {
@@ -472,7 +476,7 @@ impl Engine {
         }
         match (step, blocked) {
             (_, Some(blocked)) => Some(Wait::Blocked(blocked)),
-            (Step::Wait(wait), _) => Some(wait),
+            (Step::Wait(wait), _) => Some(*wait),
             _ => None,
         }
     }

@@ -138,9 +138,11 @@ impl Engine {
             let Found::Command(_, row) = lookup(&args[0], args.get(1)) else { continue };
             if row.has_keys() {
                 let keys = keys_of(space, row, args, database);
-                match space.try_prepare(&mut self.scratch, &keys, &[], self.now_ms, false) {
-                    Ok(access) => access.settle(),
-                    Err(cold) => return Some(cold),
+                let mut access = space.lock_keys(&mut self.scratch, &keys, &[], self.now_ms, false);
+                let cold = access.try_resolve(&keys);
+                access.settle();
+                if cold.is_some() {
+                    return cold;
                 }
             }
             if row.name == "select" {

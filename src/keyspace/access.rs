@@ -156,34 +156,10 @@ impl Keyspace {
         access
     }
 
-    /// As [`Self::prepare_with`], but does not wait for the disk.
-    ///
-    /// # Errors
-    /// What has to be waited for; nothing was changed then.
-    #[inline(always)]
-    pub fn try_prepare<'a>(
-        &'a self,
-        scratch: &'a mut Scratch,
-        keys: &[Key<'_>],
-        databases: &[usize],
-        now_ms: i64,
-        touch: bool,
-    ) -> Result<Access<'a>, ColdKeys> {
-        let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
-        if self.tier().is_some() {
-            let mut cold = ColdKeys::default();
-            keys.iter().for_each(|key| access.resolve(*key, false, &mut cold));
-            if !cold.locations.is_empty() {
-                access.settle();
-                return Err(cold);
-            }
-        }
-        Ok(access)
-    }
-
+    /// As [`Self::prepare_with`], but leaves on disk what is there: [`Access::try_resolve`] is to be asked.
     // Inlined, as its callers are: what it makes is large, and is then made where it is used.
     #[inline(always)]
-    fn lock_keys<'a>(
+    pub fn lock_keys<'a>(
         &'a self,
         scratch: &'a mut Scratch,
         keys: &[Key<'_>],
@@ -256,6 +232,15 @@ impl<'a> Access<'a> {
         self.now_ms
     }
 
+    /// Brings back what is on disk, but does not wait for it: what has to be waited for is returned.
+    #[inline]
+    pub fn try_resolve(&mut self, keys: &[Key<'_>]) -> Option<ColdKeys> {
+        self.space.tier()?;
+        let mut cold = ColdKeys::default();
+        keys.iter().for_each(|key| self.resolve(*key, false, &mut cold));
+        (!cold.locations.is_empty()).then_some(cold)
+    }
+
     /// The keyspace itself, for what concerns whole databases.
     pub fn space(&self) -> &'a Keyspace {
         self.space
@@ -322,7 +307,8 @@ impl<'a> Access<'a> {
     }
 
     /// Finds a key that is not due; one that is due is removed (or, while clients are paused, hidden).
-    #[inline]
+    // The pair would be returned through memory.
+    #[inline(always)]
     pub(super) fn find(&mut self, key: Key<'_>) -> Option<(usize, usize)> {
         let lock = self.lock_of(key);
         let table = &self.locks.state(lock).table;
@@ -376,7 +362,7 @@ impl<'a> Access<'a> {
         Some(self.locks.state(lock).table.at(index))
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_use(&mut self, lock: usize, index: usize) {
         let (mode, now_ms) = (self.space.access_mode(), self.now_ms);
         let scratch = &mut *self.scratch;
@@ -418,7 +404,7 @@ impl<'a> Access<'a> {
     }
 
     /// The collection of an entry, with its journal.
-    #[inline]
+    #[inline(always)]
     fn edit_at<T: Typed>(&mut self, lock: usize, index: usize) -> Result<Edit<'_, T>, WrongType> {
         if self.touch {
             self.note_use(lock, index);
