@@ -553,7 +553,7 @@ impl Engine {
 
     /// Notes the call: time, slow log, latency, monitors. `waited` nanoseconds are still to come.
     #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only name them again")]
-    #[inline]
+    #[inline(always)]
     fn account(
         &mut self,
         client: &Arc<Client>,
@@ -569,7 +569,7 @@ impl Engine {
 
     /// As [`Self::account`], of a call that ended at `now` ticks.
     #[expect(clippy::too_many_arguments, reason = "two call sites; a struct would only name them again")]
-    #[inline]
+    #[inline(always)]
     pub(super) fn account_until(
         &mut self,
         client: &Arc<Client>,
@@ -650,6 +650,7 @@ pub(super) fn keys_of<'a>(
 }
 
 /// An argument whose index a row's key specification gave for these very arguments.
+#[inline(always)]
 fn arg<'a>(args: &Args<'a>, index: usize) -> &'a [u8] {
     args.get(index).unwrap_or_default()
 }

@@ -188,7 +188,7 @@ impl Keyspace {
         places.into_iter().map(|(database, shard)| self.lock(database, shard)).collect()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock(&self, database: usize, shard: usize) -> Lock<'_> {
         Lock { database, shard, guard: self.database(database).shards()[shard].lock() }
     }
@@ -300,7 +300,7 @@ impl<'a> Access<'a> {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn state(&mut self, key: Key<'_>) -> &mut ShardState {
         let lock = self.lock_of(key);
         self.locks.state_mut(lock)

@@ -237,6 +237,12 @@ impl List {
         self.len() == 0
     }
 
+    /// Whether it is one pack, which [`Self::make_room`] may have to change.
+    #[inline]
+    pub fn is_packed(&self) -> bool {
+        matches!(self, List::Packed(_))
+    }
+
     /// The packs, in order.
     pub fn packs(&self) -> impl Iterator<Item = &Listpack> {
         let (one, many) = match self {
