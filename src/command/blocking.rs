@@ -109,7 +109,7 @@ impl Ctx<'_> {
             return Ok(Step::Done);
         }
         let keys = keys.iter().map(|key| (key.database, key.name.into())).collect();
-        Ok(Step::Block(Block { keys, waits_for, deadline_ms, timed_out, rewritten: None }))
+        Ok(Step::Block(Box::new(Block { keys, waits_for, deadline_ms, timed_out, rewritten: None })))
     }
 }
 

@@ -65,7 +65,7 @@ const NO_OPERATION: [&str; 8] = [
 fn sleep(ctx: &mut Ctx<'_>) -> Answer {
     let seconds = number::parse_f64(&ctx.args[2]).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
     ctx.reply.ok();
-    Ok(Step::Wait(Wait::For(Duration::from_secs_f64(seconds))))
+    Ok(Step::Wait(Box::new(Wait::For(Duration::from_secs_f64(seconds)))))
 }
 
 fn object(ctx: &mut Ctx<'_>) -> Answer {

@@ -12,6 +12,7 @@
 use super::blocking::BlockedWait;
 use super::migrate::Migration;
 use super::parse::c_string;
+use super::prefetch;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
@@ -22,14 +23,9 @@ use crate::clock;
 use crate::config::Settings;
 use crate::disk::store::SyncPolicy;
 use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch, Tier};
-use crate::memory::slot::EntryRef;
-use crate::memory::{KeyHash, ShardState, usage};
+use crate::memory::{KeyHash, usage};
 use crate::metrics::{Sample, WorkerMetrics};
-use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
-use crate::value::Collection;
-use crate::value::prefetch::{Aim, prefetch_all};
-use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
@@ -41,8 +37,6 @@ const ROOM_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
 /// So often a request that looks at many keys is put off to read them; what has left the kernel's memory again by then is
 /// waited for.
 const PUT_OFF_MAX: u8 = 3;
-/// How many requests' collections are asked for at once.
-const PREFETCH_REQUESTS: usize = 16;
 
 /// How long a write waits at a time for a snapshot's saver that is behind.
 const SAVER_WAIT: std::time::Duration = std::time::Duration::from_millis(1);
@@ -54,10 +48,10 @@ pub struct Request {
     pub first: usize,
     /// How many arguments it has.
     pub len: usize,
-    found: Found,
-    hash: Option<KeyHash>,
+    pub(super) found: Found,
+    pub(super) hash: Option<KeyHash>,
     /// Whether its first key should have a collection.
-    of_collection: bool,
+    pub(super) of_collection: bool,
 }
 
 /// What WAIT and WAITAOF wait for.
@@ -193,56 +187,10 @@ impl Engine {
         self.prefetch_slots(database, requests);
         if requests.len() > 1 {
             self.prefetch_entries(database, requests.iter().filter(|request| !request.of_collection));
-            for some in requests.chunks(PREFETCH_REQUESTS) {
-                self.prefetch_collections(database, some, buffer, args);
+            let database = self.services.keyspace.database(database);
+            for some in requests.chunks(prefetch::REQUESTS_MAX) {
+                prefetch::prefetch_collections(database, some, buffer, args);
             }
-        }
-    }
-
-    /// Asks the processor for the collections of the requests' first keys and for what of them the requests
-    /// name, pointer by pointer: each step reads what the one before has asked for.
-    fn prefetch_collections(&self, database: usize, requests: &[Request], buffer: &[u8], args: &[ArgRange]) {
-        let database = self.services.keyspace.database(database);
-        // 1. The shards are held all the while; those that are not free are passed over.
-        let mut held: SmallVec<[(usize, MutexGuard<'_, ShardState>); PREFETCH_REQUESTS]> = SmallVec::new();
-        let mut looks: SmallVec<[(usize, KeyHash, Aim<'_>); PREFETCH_REQUESTS]> = SmallVec::new();
-        for request in requests.iter().filter(|request| request.of_collection) {
-            let (Some(hash), Found::Command(_, row)) = (request.hash, request.found) else { continue };
-            let shard = database.shard_index(hash);
-            let place = match database.shards()[shard].try_look() {
-                Some(guard) => {
-                    held.push((shard, guard));
-                    held.len() - 1
-                }
-                None => match held.iter().position(|(held, _)| *held == shard) {
-                    Some(place) => place,
-                    None => continue,
-                },
-            };
-            let args = Args::new(buffer, &args[request.first..request.first + request.len]);
-            let scored = row.name == "zadd";
-            let member = args.get(if scored { 3 } else { 2 }).unwrap_or_default();
-            let score = if scored { args.get(2).and_then(number::parse_f64) } else { None };
-            looks.push((place, hash, Aim { member, score, front: row.name.starts_with('l') }));
-        }
-        // 2. The entries.
-        for (place, hash, _) in &looks {
-            held[*place].1.table.prefetch(hash.position());
-        }
-        // 3. The collections.
-        let mut collections: SmallVec<[(&Collection, Aim<'_>); PREFETCH_REQUESTS]> = SmallVec::new();
-        for (place, hash, aim) in &looks {
-            let entry = held[*place].1.table.first_at(hash.position());
-            if let Some(collection) = entry.and_then(EntryRef::into_collection) {
-                prefetch_all(collection);
-                collections.push((collection, *aim));
-            }
-        }
-        // 4. What they point to.
-        let mut step = 0;
-        while !collections.is_empty() {
-            collections.retain(|(collection, aim)| collection.prefetch(step, *aim));
-            step += 1;
         }
     }
 
@@ -448,11 +396,11 @@ impl Engine {
             Scope::Database => &[state.database],
             Scope::Keys | Scope::Walk | Scope::WalkAll => &[],
         };
-        let mut access =
-            match services.keyspace.try_prepare(&mut self.scratch, keys, whole, self.now_ms, touch, maps) {
-                Ok(access) => access,
-                Err(cold) => return Some(Wait::Load(cold)),
-            };
+        let mut access = services.keyspace.lock_keys(&mut self.scratch, keys, whole, self.now_ms, touch);
+        if let Some(cold) = access.try_resolve(keys, maps) {
+            access.settle();
+            return Some(Wait::Load(cold));
+        }
         if state.put_off >= PUT_OFF_MAX {
             access.wait_for_disk();
         }
@@ -477,7 +425,7 @@ impl Engine {
                 // While the keys are locked: nothing that comes to them is missed.
                 let command = block.rewritten.take().unwrap_or_else(|| Queued::new(args.iter()));
                 let place = (ctx.state.database, resp3);
-                blocked = Some(services.blocked.add(services, client, command, place, block));
+                blocked = Some(services.blocked.add(services, client, command, place, *block));
                 answer = DONE;
             }
             ctx.access.settle();
@@ -509,7 +457,10 @@ impl Engine {
             }
         };
         let waited = match &step {
-            Step::Wait(Wait::For(time)) => time.as_nanos() as u64,
+            Step::Wait(wait) => match **wait {
+                Wait::For(time) => time.as_nanos() as u64,
+                _ => 0,
+            },
             _ => 0,
         };
         if row.has(Flag::Admin) {
@@ -538,7 +489,7 @@ impl Engine {
         }
         match (step, blocked) {
             (_, Some(blocked)) => Some(Wait::Blocked(blocked)),
-            (Step::Wait(wait), _) => Some(wait),
+            (Step::Wait(wait), _) => Some(*wait),
             _ => None,
         }
     }
@@ -615,7 +566,7 @@ impl Engine {
 
     /// Notes the call: time, slow log, latency, monitors. `waited` nanoseconds are still to come.
     #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only name them again")]
-    #[inline]
+    #[inline(always)]
     fn account(
         &mut self,
         client: &Arc<Client>,
@@ -631,7 +582,7 @@ impl Engine {
 
     /// As [`Self::account`], of a call that ended at `now` ticks.
     #[expect(clippy::too_many_arguments, reason = "two call sites; a struct would only name them again")]
-    #[inline]
+    #[inline(always)]
     pub(super) fn account_until(
         &mut self,
         client: &Arc<Client>,
@@ -712,6 +663,7 @@ pub(super) fn keys_of<'a>(
 }
 
 /// An argument whose index a row's key specification gave for these very arguments.
+#[inline(always)]
 fn arg<'a>(args: &Args<'a>, index: usize) -> &'a [u8] {
     args.get(index).unwrap_or_default()
 }

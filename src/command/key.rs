@@ -191,7 +191,7 @@ fn flush(ctx: &mut Ctx<'_>, databases: impl Iterator<Item = usize>) -> Answer {
     ctx.reply.ok();
     match freed {
         // The reclaimer frees in order: the last is done when all are.
-        Some(freed) if wait => Ok(Step::Wait(Wait::Freed(freed))),
+        Some(freed) if wait => Ok(Step::Wait(Box::new(Wait::Freed(freed)))),
         _ => DONE,
     }
 }

@@ -24,7 +24,9 @@ fn push(ctx: &mut Ctx<'_>, end: End, only_if_present: bool) -> Answer {
         return DONE;
     }
     let mut list = ctx.access.write_or_create::<List>(key)?;
-    list.make_room(args.iter().map(<[u8]>::len).sum(), args.len(), limit);
+    if list.is_packed() {
+        list.make_room(args.iter().map(<[u8]>::len).sum(), args.len(), limit);
+    }
     args.iter().for_each(|element| list.push(end, element, limit));
     let len = list.len();
     ctx.access.edited(key, LIST, push_event(end));

@@ -150,7 +150,7 @@ fn migrate(ctx: &mut Ctx<'_>) -> Answer {
         ctx.reply.simple("NOKEY");
         return DONE;
     }
-    Ok(Step::Wait(Wait::Migrated(Box::new(Migration {
+    Ok(Step::Wait(Box::new(Wait::Migrated(Box::new(Migration {
         host: String::from_utf8_lossy(&ctx.args[1]).into_owned(),
         port,
         timeout: Duration::from_millis(u64::try_from(timeout).ok().filter(|ms| *ms > 0).unwrap_or(1000)),
@@ -159,7 +159,7 @@ fn migrate(ctx: &mut Ctx<'_>) -> Answer {
         keys,
         copy: options.copy,
         resp3: ctx.reply.is_resp3(),
-    }))))
+    })))))
 }
 
 impl Migration {

@@ -30,6 +30,7 @@ mod migrate;
 mod object;
 mod observe;
 mod parse;
+mod prefetch;
 mod pubsub;
 mod row;
 mod sample;
@@ -94,15 +95,15 @@ pub struct Ctx<'a> {
     pub may_block: bool,
 }
 
-/// What becomes of a command that has run.
+/// What becomes of a command that has run. What is rare is boxed: this is handed on several times for every command.
 #[derive(Debug)]
 pub enum Step {
     /// The reply is written.
     Done,
     /// The reply is written, but is sent, and the connection goes on, only after this.
-    Wait(Wait),
+    Wait(Box<Wait>),
     /// There is no reply yet: the client waits for a key.
-    Block(blocking::Block),
+    Block(Box<blocking::Block>),
     /// The reply is that of the queued requests.
     Exec(Box<Transaction>),
 }

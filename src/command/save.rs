@@ -461,7 +461,7 @@ fn save(ctx: &mut Ctx<'_>) -> Answer {
         let _ = reply.send(answer(resp3, if saved { Ok(()) } else { Err(FAILED) }));
     });
     match begun {
-        Ok(()) => Ok(Step::Wait(Wait::Answered(waited))),
+        Ok(()) => Ok(Step::Wait(Box::new(Wait::Answered(waited)))),
         Err(Refused::Busy) => Err(BUSY),
         Err(Refused::System) => Err(FAILED),
     }
@@ -547,7 +547,7 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Answer {
         // The client may be gone.
         let _ = reply.send(answer(resp3, Err(failed)));
     });
-    Ok(Step::Wait(Wait::Answered(waited)))
+    Ok(Step::Wait(Box::new(Wait::Answered(waited))))
 }
 
 /// The rows of this family.

@@ -191,14 +191,12 @@ impl Engine {
         let changes = if steps.iter().any(|step| step.row.has(Flag::Admin)) { steps.len() } else { 0 };
         let fresh: Vec<OnceCell<Arc<Settings>>> = (0..changes).map(|_| OnceCell::new()).collect();
         let touch = !state.no_touch;
-        let mut access = match space.try_prepare(&mut self.scratch, &keys, &whole, self.now_ms, touch, false)
-        {
-            Ok(access) => access,
-            Err(cold) => {
-                state.watching = watching;
-                return Err(cold);
-            }
-        };
+        let mut access = space.lock_keys(&mut self.scratch, &keys, &whole, self.now_ms, touch);
+        if let Some(cold) = access.try_resolve(&keys, false) {
+            access.settle();
+            state.watching = watching;
+            return Err(cold);
+        }
         // What it meets beyond its keys (SORT's patterns, SCAN) is waited for: half of it has run by then.
         access.wait_for_disk();
         client.queued.store(u32::MAX, Relaxed);

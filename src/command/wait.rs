@@ -14,7 +14,7 @@ fn wait(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     }
     let resp3 = ctx.reply.is_resp3();
-    Ok(Step::Wait(Wait::Durable(Durability { flush: None, replicas: true, timeout_ms, resp3 })))
+    Ok(Step::Wait(Box::new(Wait::Durable(Durability { flush: None, replicas: true, timeout_ms, resp3 }))))
 }
 
 fn waitaof(ctx: &mut Ctx<'_>) -> Answer {
@@ -45,12 +45,12 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Answer {
         return DONE;
     }
     let resp3 = ctx.reply.is_resp3();
-    Ok(Step::Wait(Wait::Durable(Durability {
+    Ok(Step::Wait(Box::new(Wait::Durable(Durability {
         flush: Some(flush),
         replicas: replicas > 0,
         timeout_ms,
         resp3,
-    })))
+    }))))
 }
 
 fn timeout_ms(arg: &[u8]) -> Result<u64, Error> {

@@ -11,6 +11,7 @@ use crate::value::journal::Edit;
 use crate::value::string::StringRef;
 use crate::value::{Collection, Typed};
 use smallvec::SmallVec;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A key of a command.
@@ -58,6 +59,52 @@ pub(super) struct Lock<'a> {
     pub(super) guard: ShardGuard<'a>,
 }
 
+/// The shards that a command holds, in lock order. Most commands hold one: that is told apart once, and no list of one
+/// is looked into each time.
+pub(super) enum Locks<'a> {
+    One(Lock<'a>),
+    Many(Vec<Lock<'a>>),
+}
+
+impl<'a> Locks<'a> {
+    /// The state of the shard at an index that [`Access::lock_of`] or [`Access::find`] gave.
+    #[inline(always)]
+    fn state(&self, index: usize) -> &ShardState {
+        match self {
+            Locks::One(lock) => &lock.guard,
+            Locks::Many(locks) => &locks[index].guard,
+        }
+    }
+
+    /// The same, to change.
+    #[inline(always)]
+    fn state_mut(&mut self, index: usize) -> &mut ShardState {
+        match self {
+            Locks::One(lock) => &mut lock.guard,
+            Locks::Many(locks) => &mut locks[index].guard,
+        }
+    }
+}
+
+impl<'a> Deref for Locks<'a> {
+    type Target = [Lock<'a>];
+    fn deref(&self) -> &[Lock<'a>] {
+        match self {
+            Locks::One(lock) => std::slice::from_ref(lock),
+            Locks::Many(locks) => locks,
+        }
+    }
+}
+
+impl DerefMut for Locks<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Locks::One(lock) => std::slice::from_mut(lock),
+            Locks::Many(locks) => locks,
+        }
+    }
+}
+
 /// What else than its own keys a command uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
@@ -75,7 +122,7 @@ pub enum Scope {
 pub struct Access<'a> {
     pub(super) space: &'a Keyspace,
     pub(super) scratch: &'a mut Scratch,
-    pub(super) locks: SmallVec<[Lock<'a>; 1]>,
+    pub(super) locks: Locks<'a>,
     pub(super) now_ms: i64,
     touch: bool,
     /// Whether the disk may be waited for while shards are locked.
@@ -101,36 +148,11 @@ impl Keyspace {
         access
     }
 
-    /// As [`Self::prepare`], and locks all shards of `databases`; but the disk is not waited for, nor is it for keys that
-    /// are looked at later: see [`Scratch::has_missed`]. Where it `maps`, nothing may come of values but replies.
-    ///
-    /// # Errors
-    /// What has to be waited for; nothing was changed then.
-    #[inline(always)]
-    pub fn try_prepare<'a>(
-        &'a self,
-        scratch: &'a mut Scratch,
-        keys: &[Key<'_>],
-        databases: &[usize],
-        now_ms: i64,
-        touch: bool,
-        maps: bool,
-    ) -> Result<Access<'a>, ColdKeys> {
-        let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
-        if self.tier().is_some() {
-            let mut cold = ColdKeys::default();
-            keys.iter().for_each(|key| access.resolve(*key, false, maps, &mut cold));
-            if !cold.locations.is_empty() {
-                access.settle();
-                return Err(cold);
-            }
-        }
-        Ok(access)
-    }
-
+    /// As [`Self::prepare`], and locks all shards of `databases`; but leaves on disk what is there: [`Access::try_resolve`]
+    /// is to be asked. Nor is the disk waited for where keys are looked at later: see [`Scratch::has_missed`].
     // Inlined, as its callers are: what it makes is large, and is then made where it is used.
     #[inline(always)]
-    fn lock_keys<'a>(
+    pub fn lock_keys<'a>(
         &'a self,
         scratch: &'a mut Scratch,
         keys: &[Key<'_>],
@@ -139,16 +161,16 @@ impl Keyspace {
         touch: bool,
     ) -> Access<'a> {
         let locks = match keys {
-            [key] if databases.is_empty() => SmallVec::from_buf([
-                self.lock(key.database, self.database(key.database).shard_index(key.hash))
-            ]),
-            keys => self.lock_many(keys, databases),
+            [key] if databases.is_empty() => {
+                Locks::One(self.lock(key.database, self.database(key.database).shard_index(key.hash)))
+            }
+            keys => Locks::Many(self.lock_many(keys, databases)),
         };
         Access { space: self, scratch, locks, now_ms, touch, waits: false }
     }
 
     #[inline(never)]
-    fn lock_many(&self, keys: &[Key<'_>], databases: &[usize]) -> SmallVec<[Lock<'_>; 1]> {
+    fn lock_many(&self, keys: &[Key<'_>], databases: &[usize]) -> Vec<Lock<'_>> {
         let place = |key: &Key<'_>| (key.database, self.database(key.database).shard_index(key.hash));
         let mut places: SmallVec<[(usize, usize); 16]> = keys.iter().map(place).collect();
         for number in databases {
@@ -159,7 +181,7 @@ impl Keyspace {
         places.into_iter().map(|(database, shard)| self.lock(database, shard)).collect()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock(&self, database: usize, shard: usize) -> Lock<'_> {
         Lock { database, shard, guard: self.database(database).shards()[shard].lock() }
     }
@@ -203,6 +225,16 @@ impl<'a> Access<'a> {
         self.now_ms
     }
 
+    /// Brings back what is on disk, but does not wait for it: what has to be waited for is returned. Where it `maps`,
+    /// nothing may come of values but replies.
+    #[inline]
+    pub fn try_resolve(&mut self, keys: &[Key<'_>], maps: bool) -> Option<ColdKeys> {
+        self.space.tier()?;
+        let mut cold = ColdKeys::default();
+        keys.iter().for_each(|key| self.resolve(*key, false, maps, &mut cold));
+        (!cold.locations.is_empty()).then_some(cold)
+    }
+
     /// The keyspace itself, for what concerns whole databases.
     pub fn space(&self) -> &'a Keyspace {
         self.space
@@ -239,7 +271,7 @@ impl<'a> Access<'a> {
     /// When the command did not declare the key.
     #[inline(always)]
     pub(super) fn lock_of(&self, key: Key<'_>) -> usize {
-        if self.locks.len() == 1 {
+        if matches!(self.locks, Locks::One(_)) {
             return 0;
         }
         let shard = self.space.database(key.database).shard_index(key.hash);
@@ -281,22 +313,29 @@ impl<'a> Access<'a> {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn state(&mut self, key: Key<'_>) -> &mut ShardState {
         let lock = self.lock_of(key);
-        &mut self.locks[lock].guard
+        self.locks.state_mut(lock)
     }
 
     /// Finds a key that is not due; one that is due is removed (or, while clients are paused, hidden).
+    // The pair would be returned through memory.
+    #[inline(always)]
     pub(super) fn find(&mut self, key: Key<'_>) -> Option<(usize, usize)> {
         let lock = self.lock_of(key);
-        let table = &self.locks[lock].guard.table;
+        let table = &self.locks.state(lock).table;
         let Some(index) = table.find(key.hash.position(), key.name) else {
-            return self.find_cold(key, lock);
+            return if table.cold_len() > 0 { self.find_cold(key, lock) } else { None };
         };
-        if !is_due(&table.at(index), self.now_ms) {
-            return Some((lock, index));
+        if is_due(&table.at(index), self.now_ms) {
+            return self.find_due(key, lock, index);
         }
+        Some((lock, index))
+    }
+
+    #[cold]
+    fn find_due(&mut self, key: Key<'_>, lock: usize, index: usize) -> Option<(usize, usize)> {
         if !self.space.paused.load(Relaxed) {
             self.take_at(lock, index);
             self.scratch.counts.expired += 1;
@@ -314,11 +353,12 @@ impl<'a> Access<'a> {
 
     /// Finds a key that the command did not declare (SORT's BY and GET), where its value is on disk. A declared one is in
     /// memory by now.
+    #[cold]
     fn find_cold(&mut self, key: Key<'_>, lock: usize) -> Option<(usize, usize)> {
-        let table = &self.locks[lock].guard.table;
+        let table = &self.locks.state(lock).table;
         table.cold_at(key.hash.position()).next()?;
         self.look_for(key);
-        self.locks[lock].guard.table.find(key.hash.position(), key.name)?;
+        self.locks.state(lock).table.find(key.hash.position(), key.name)?;
         self.find(key)
     }
 
@@ -339,13 +379,14 @@ impl<'a> Access<'a> {
         if self.touch && matches!(lookup, Lookup::Read | Lookup::Write) {
             self.note_use(lock, index);
         }
-        Some(self.locks[lock].guard.table.at(index))
+        Some(self.locks.state(lock).table.at(index))
     }
 
+    #[inline(always)]
     fn note_use(&mut self, lock: usize, index: usize) {
         let (mode, now_ms) = (self.space.access_mode(), self.now_ms);
         let scratch = &mut *self.scratch;
-        let mut entry = self.locks[lock].guard.table.at_mut(index);
+        let mut entry = self.locks.state_mut(lock).table.at_mut(index);
         let bits = entry.access_bits();
         let used = mode.used(bits, now_ms, || scratch.random() as u32);
         if used != bits {
@@ -376,22 +417,23 @@ impl<'a> Access<'a> {
         if self.touch {
             self.note_use(lock, index);
         }
-        let state = &mut *self.locks[lock].guard;
+        let state = self.locks.state_mut(lock);
         state.before_change(index);
         log_whole(self.space, self.scratch, &state.table.at(index));
         Some(state.table.at_mut(index))
     }
 
     /// The collection of an entry, with its journal.
-    #[inline]
+    #[inline(always)]
     fn edit_at<T: Typed>(&mut self, lock: usize, index: usize) -> Result<Edit<'_, T>, WrongType> {
         if self.touch {
             self.note_use(lock, index);
         }
-        let state = &mut *self.locks[lock].guard;
+        let state = self.locks.state_mut(lock);
         state.before_change(index);
-        let place = state.table.at(index).place();
-        let value = state.table.at_mut(index).into_collection().and_then(T::of_mut).ok_or(WrongType)?;
+        let entry = state.table.at_mut(index);
+        let place = entry.place();
+        let value = entry.into_collection().and_then(T::of_mut).ok_or(WrongType)?;
         Ok(Edit::new(value, self.space.journal(self.scratch, place)))
     }
 
@@ -459,7 +501,7 @@ impl<'a> Access<'a> {
     /// Removes a key whose collection has lost its last member; answers whether it had.
     pub fn remove_if_empty(&mut self, key: Key<'_>) -> bool {
         let Some((lock, index)) = self.find(key) else { return false };
-        let entry = self.locks[lock].guard.table.at(index);
+        let entry = self.locks.state(lock).table.at(index);
         let empty = entry.collection().is_some_and(Collection::is_empty);
         if empty {
             self.take_at(lock, index);
@@ -487,7 +529,7 @@ impl<'a> Access<'a> {
         event: &'static str,
     ) {
         let found = self.find(key);
-        let old = found.and_then(|(lock, index)| self.locks[lock].guard.table.at(index).expires_at_ms());
+        let old = found.and_then(|(lock, index)| self.locks.state(lock).table.at(index).expires_at_ms());
         let new = match expiry {
             Expiry::Clear => None,
             Expiry::Keep => old,
@@ -498,7 +540,7 @@ impl<'a> Access<'a> {
                 if self.touch {
                     self.note_use(lock, index);
                 }
-                let state = &mut *self.locks[lock].guard;
+                let state = self.locks.state_mut(lock);
                 state.before_change(index);
                 log_whole(self.space, self.scratch, &state.table.at(index));
                 let mut entry = state.table.at_mut(index);
@@ -568,7 +610,7 @@ impl<'a> Access<'a> {
         event: &'static str,
     ) {
         if let Some((lock, index)) = self.find(key) {
-            let state = &mut *self.locks[lock].guard;
+            let state = self.locks.state_mut(lock);
             state.before_change(index);
             let mut entry = state.table.at_mut(index);
             // Every record has the deadline.
@@ -582,7 +624,7 @@ impl<'a> Access<'a> {
     }
 
     fn take_at(&mut self, lock: usize, index: usize) {
-        let state = &mut self.locks[lock].guard;
+        let state = self.locks.state_mut(lock);
         let entry = state.take_out(index);
         self.scratch.tier.removed = entry.place();
         self.space.discard(self.scratch, entry);
@@ -599,14 +641,14 @@ impl<'a> Access<'a> {
     /// Copies the entry of `from` for the key `to`.
     pub fn copy_of(&mut self, from: Key<'_>, to: &[u8]) -> Option<Entry> {
         let (lock, index) = self.find(from)?;
-        let entry = self.locks[lock].guard.table.at(index);
+        let entry = self.locks.state(lock).table.at(index);
         Some(entry.copied(to, entry.expires_at_ms()))
     }
 
     /// Takes the entry of a key out, to put it under another.
     pub fn take(&mut self, key: Key<'_>, class: NotifyFlags, event: &'static str) -> Option<Entry> {
         let (lock, index) = self.find(key)?;
-        let state = &mut self.locks[lock].guard;
+        let state = self.locks.state_mut(lock);
         let mut entry = state.take_out(index);
         self.scratch.tier.removed = entry.place();
         entry.set_place(0);
@@ -634,7 +676,9 @@ impl<'a> Access<'a> {
         state.version += 1;
         let version = state.version;
         self.scratch.counts.changes += 1;
-        self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+        if self.space.tier().is_some() {
+            self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+        }
         if self.space.has_listeners() {
             self.push_effect(key, version, change, class, event);
         }
@@ -660,7 +704,9 @@ impl<'a> Access<'a> {
     /// Releases the locks, then hands on what was written and frees what was large.
     #[inline]
     pub fn settle(mut self) {
-        self.settle_tier();
+        if self.space.tier().is_some() {
+            self.settle_tier();
+        }
         let Access { space, scratch, locks, .. } = self;
         drop(locks);
         if !scratch.effects.is_empty() || !scratch.garbage.is_empty() {

@@ -1,6 +1,6 @@
 //! Values leave memory and come back.
 //!
-//! A value that leaves memory leaves its slot behind, with the location of its record; [`Keyspace::try_prepare`] brings
+//! A value that leaves memory leaves its slot behind, with the location of its record; [`Access::try_resolve`] brings
 //! it back before a handler runs, so that handlers know nothing of it.
 
 use super::access::Access;

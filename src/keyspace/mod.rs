@@ -199,6 +199,7 @@ impl Keyspace {
     ///
     /// # Panics
     /// When there is no such number: callers check it against [`Self::database_count`].
+    #[inline]
     pub fn database(&self, number: usize) -> &Database {
         self.databases[number].get_or_init(|| Database::new(self.shards))
     }

@@ -36,16 +36,24 @@ impl AccessMode {
     }
 
     /// The bits after a use. `random` is any uniformly random number.
+    #[inline]
     pub fn used(self, bits: u32, now_ms: i64, random: impl FnOnce() -> u32) -> u32 {
         let clock = (bits & CLOCK_MASK).min(CLOCK_MASK - 1) + 1;
-        if !self.lfu {
-            return seconds(now_ms) << 2 | clock;
+        if self.lfu {
+            self.used_by_frequency(bits, clock, now_ms, random())
+        } else {
+            seconds(now_ms) << 2 | clock
         }
+    }
+
+    // Apart, so that the other way is short enough to be a part of every lookup.
+    #[inline(never)]
+    fn used_by_frequency(self, bits: u32, clock: u32, now_ms: i64, random: u32) -> u32 {
         let mut counter = self.frequency(bits, now_ms);
         if counter < 255 {
             let base = counter.saturating_sub(COUNTER_START);
             let chance = 1.0 / f64::from(base * self.log_factor + 1);
-            if f64::from(random()) < chance * f64::from(u32::MAX) {
+            if f64::from(random) < chance * f64::from(u32::MAX) {
                 counter += 1;
             }
         }

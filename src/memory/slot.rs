@@ -167,7 +167,11 @@ impl DerefMut for EntryMut<'_> {
 impl Drop for EntryMut<'_> {
     fn drop(&mut self) {
         // SAFETY: `entry` is not used after this; ownership goes back to the slot.
-        let entry = unsafe { ManuallyDrop::take(&mut self.entry) };
-        *self.slot = Slot::resident(self.slot.position(), entry);
+        let start = unsafe { ManuallyDrop::take(&mut self.entry) }.into_raw();
+        // Most edits leave the entry where it was, which the compiler often sees.
+        if self.slot.address() != Some(start) {
+            // SAFETY: taken from the entry just now, and still owned by nobody else.
+            *self.slot = Slot::resident(self.slot.position(), unsafe { Entry::from_raw(start) });
+        }
     }
 }

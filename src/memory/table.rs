@@ -13,6 +13,7 @@
 
 use super::entry::Entry;
 use super::slot::{EntryMut, EntryRef, POSITION_BITS, Slot};
+use crate::value::Collection;
 use crate::value::size_class::size_class;
 
 /// Of 16 home slots, how many may be in use before the table grows.
@@ -114,19 +115,21 @@ impl Table {
         }
     }
 
-    /// Asks the processor to fetch the entries that a lookup of `position` would compare.
-    pub fn prefetch(&self, position: u32) {
-        if let Some(index) = self.first_index(position) {
-            // The address of a cold slot leads nowhere, which does no harm.
-            self.slots[index].prefetch();
-        }
+    /// Asks the processor to fetch the first entry that a lookup of `position` would compare; answers its index.
+    #[inline]
+    pub fn prefetch(&self, position: u32) -> Option<usize> {
+        let index = self.first_index(position)?;
+        // The address of a cold slot leads nowhere, which does no harm.
+        self.slots[index].prefetch();
+        Some(index)
     }
 
-    /// The first entry at a position, whatever its key, if it is resident.
-    pub fn first_at(&self, position: u32) -> Option<EntryRef<'_>> {
-        self.first_index(position)
-            .filter(|index| self.slots[*index].is_resident())
-            .map(|index| self.at(index))
+    /// The collection at an index that [`Self::prefetch`] gave, if it is one and in memory.
+    #[inline]
+    pub fn collection_at(&self, index: usize) -> Option<&Collection> {
+        let slot = self.slots[index];
+        // SAFETY: the slot is resident, and `&self` keeps the table as it is.
+        if slot.is_resident() { unsafe { slot.entry() }.into_collection() } else { None }
     }
 
     /// The index of the first resident slot from `index` on.
@@ -219,6 +222,7 @@ impl Table {
         })
     }
 
+    #[inline]
     fn first_index(&self, position: u32) -> Option<usize> {
         if self.len == 0 {
             return None;

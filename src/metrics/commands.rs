@@ -27,7 +27,55 @@ pub struct CommandStats {
     pub rejected: u64,
     /// How often it ran into an error.
     pub failed: u64,
-    histogram: Option<Box<Histogram<u32>>>,
+    times: Option<Box<Times>>,
+}
+
+/// How often a command took how long, by the steps of a [`Histogram`] of two digits: counted for every command, read
+/// hardly ever. Such a histogram itself looks at more than its counts with each time that it is given.
+#[derive(Clone, Debug)]
+struct Times([u32; STEPS]);
+
+/// Up to this many nanoseconds each has a step of its own; then steps double as times do.
+const FINEST: u64 = 256;
+/// How many steps there are for each doubling.
+const STEPS_OF_DOUBLING: usize = 128;
+const STEPS: usize = (NANOS_MAX.ilog2() as usize - 5) * STEPS_OF_DOUBLING;
+
+impl Default for Times {
+    fn default() -> Times {
+        Times([0; STEPS])
+    }
+}
+
+impl Times {
+    #[inline]
+    fn note(&mut self, nanos: u64) {
+        let nanos = nanos.clamp(1, NANOS_MAX);
+        let doublings = (nanos | (FINEST - 1)).ilog2() - (FINEST - 1).ilog2();
+        let step = doublings as usize * STEPS_OF_DOUBLING + (nanos >> doublings) as usize;
+        self.0[step] = self.0[step].saturating_add(1);
+    }
+
+    fn add(&mut self, other: &Times) {
+        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
+            *ours = ours.saturating_add(*theirs);
+        }
+    }
+
+    /// The shortest time of a step.
+    fn nanos_of(step: usize) -> u64 {
+        let doublings = (step / STEPS_OF_DOUBLING).saturating_sub(1);
+        ((step - doublings * STEPS_OF_DOUBLING) as u64) << doublings
+    }
+
+    fn histogram(&self) -> Option<Histogram<u32>> {
+        // The bounds are constants that the crate accepts; without a histogram only times are missing.
+        let mut histogram = Histogram::new_with_bounds(1, NANOS_MAX, 2).ok()?;
+        for (step, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+            histogram.saturating_record_n(Times::nanos_of(step), *count);
+        }
+        Some(histogram)
+    }
 }
 
 impl CommandStats {
@@ -37,12 +85,8 @@ impl CommandStats {
         self.nanos += other.nanos;
         self.rejected += other.rejected;
         self.failed += other.failed;
-        if let Some(theirs) = &other.histogram {
-            match &mut self.histogram {
-                // Both have the same bounds, so adding cannot fail.
-                Some(ours) => drop(ours.add(&**theirs)),
-                None => self.histogram = Some(theirs.clone()),
-            }
+        if let Some(theirs) = &other.times {
+            self.times.get_or_insert_default().add(theirs);
         }
     }
 
@@ -50,32 +94,28 @@ impl CommandStats {
         self.calls += 1;
         self.nanos += u64::from(sample.nanos);
         self.failed += u64::from(sample.failed);
-        if !tracking {
-            return;
-        }
-        if self.histogram.is_none() {
-            // The bounds are constants that the crate accepts; without a histogram only times are missing.
-            self.histogram = Histogram::new_with_bounds(1, NANOS_MAX, 2).ok().map(Box::new);
-        }
-        if let Some(histogram) = &mut self.histogram {
-            histogram.saturating_record(u64::from(sample.nanos).max(1));
+        if tracking {
+            self.times.get_or_insert_default().note(sample.nanos.into());
         }
     }
 
     /// Whether times were recorded.
     pub fn has_times(&self) -> bool {
-        self.histogram.as_ref().is_some_and(|histogram| !histogram.is_empty())
+        self.times.as_ref().is_some_and(|times| times.0.iter().any(|count| *count > 0))
     }
 
     /// The time in microseconds that `percentile` percent of the calls did not pass.
     pub fn percentile_us(&self, percentile: f64) -> f64 {
-        self.histogram.as_ref().map_or(0.0, |h| h.value_at_percentile(percentile) as f64 / 1000.0)
+        let histogram = self.times.as_ref().and_then(|times| times.histogram());
+        histogram.map_or(0.0, |h| h.value_at_percentile(percentile) as f64 / 1000.0)
     }
 
     /// How many calls took at most a time, for times that double from 1 microsecond up to the longest:
     /// pairs of microseconds and calls, without repeated counts.
     pub fn cumulative_us(&self) -> (u64, Vec<(u64, u64)>) {
-        let Some(histogram) = &self.histogram else { return (0, Vec::new()) };
+        let Some(histogram) = self.times.as_ref().and_then(|times| times.histogram()) else {
+            return (0, Vec::new());
+        };
         let mut steps = Vec::new();
         let (mut bound_ns, mut previous) = (1024_u64, 0);
         loop {
@@ -108,8 +148,10 @@ impl CommandTable {
 
     /// Notes calls; with `tracking` their times too.
     pub fn note(&mut self, samples: &[Sample], tracking: bool) {
-        for sample in samples {
-            self.stats(sample.command).note(sample, tracking);
+        // Most batches are of one command.
+        for alike in samples.chunk_by(|a, b| a.command == b.command) {
+            let stats = self.stats(alike[0].command);
+            alike.iter().for_each(|sample| stats.note(sample, tracking));
         }
     }
 
@@ -132,6 +174,18 @@ impl CommandTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_counted_in_the_step_that_begins_before_it() {
+        let histogram = Histogram::<u32>::new_with_bounds(1, NANOS_MAX, 2).expect("bounds that it accepts");
+        for nanos in (1..5000).chain((1..30).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) * 37 / 32]))
+        {
+            let mut times = Times::default();
+            times.note(nanos);
+            let step = times.0.iter().position(|count| *count == 1).expect("it is counted");
+            assert_eq!(Times::nanos_of(step), histogram.lowest_equivalent(nanos.min(NANOS_MAX)), "{nanos}");
+        }
+    }
 
     #[test]
     fn percentiles_come_from_the_recorded_times() {

@@ -41,6 +41,7 @@ impl ChunkLimit {
         bytes <= self.bytes && len <= self.len
     }
 
+    #[inline]
     fn has_room(&self, chunk: &Listpack, element: &[u8]) -> bool {
         let bytes = chunk.byte_len() + element.len();
         (bytes + ENTRY_BYTES_MORE_MAX <= self.bytes
@@ -124,6 +125,7 @@ impl Chunks {
         None
     }
 
+    #[inline]
     fn push(&mut self, end: End, element: &[u8], limit: ChunkLimit) {
         let limit = limit.of_chunk();
         self.len += 1;
@@ -131,15 +133,23 @@ impl Chunks {
             End::Front => self.packs.front_mut(),
             End::Back => self.packs.back_mut(),
         };
-        if let Some(pack) = last {
-            if limit.has_room(pack, element) {
-                return match end {
-                    End::Front => pack.push_front(element),
-                    End::Back => pack.push_back(element),
-                };
-            }
-            pack.shrink();
+        match last {
+            Some(pack) if limit.has_room(pack, element) => match end {
+                End::Front => pack.push_front(element),
+                End::Back => pack.push_back(element),
+            },
+            _ => self.push_pack(end, element, limit),
         }
+    }
+
+    /// Adds a pack with one element at an end; that which was there is full.
+    #[cold]
+    fn push_pack(&mut self, end: End, element: &[u8], limit: ChunkLimit) {
+        let full = match end {
+            End::Front => self.packs.front_mut(),
+            End::Back => self.packs.back_mut(),
+        };
+        full.into_iter().for_each(Listpack::shrink);
         // What has filled some packs will fill another.
         let room = match self.packs.len() {
             0..PACKS_OF_SHORT => 0,
@@ -227,6 +237,12 @@ impl List {
         self.len() == 0
     }
 
+    /// Whether it is one pack, which [`Self::make_room`] may have to change.
+    #[inline]
+    pub fn is_packed(&self) -> bool {
+        matches!(self, List::Packed(_))
+    }
+
     /// The packs, in order.
     pub fn packs(&self) -> impl Iterator<Item = &Listpack> {
         let (one, many) = match self {
@@ -237,10 +253,18 @@ impl List {
     }
 
     /// Goes over to chunks if `len` more elements of together `bytes` bytes are too many for one pack.
+    #[inline]
     pub fn make_room(&mut self, bytes: usize, len: usize, limit: ChunkLimit) {
         if let List::Packed(pack) = self
             && !limit.allows(pack.byte_len() + bytes, pack.len() + len)
         {
+            self.go_over_to_chunks();
+        }
+    }
+
+    #[cold]
+    fn go_over_to_chunks(&mut self) {
+        if let List::Packed(pack) = self {
             let pack = std::mem::take(pack);
             let len = pack.len();
             let packs = if len > 0 { VecDeque::from([pack]) } else { VecDeque::new() };
@@ -264,6 +288,7 @@ impl List {
     }
 
     /// Adds an element at an end; [`Self::make_room`] has been asked.
+    #[inline]
     pub fn push(&mut self, end: End, element: &[u8], limit: ChunkLimit) {
         match (self, end) {
             (List::Packed(pack), End::Front) => pack.push_front(element),

@@ -18,7 +18,9 @@ mod start;
 mod tests;
 
 use super::size_class::size_class;
-use encoding::{Encoded, backlen_bytes, decode, integer_of, read_backlen};
+use encoding::{
+    Encoded, SHORT_TEXT_BYTES_MAX, backlen_bytes, decode, integer_of, read_backlen, short_text_bytes,
+};
 use start::Start;
 
 const HEADER_BYTES: usize = 6;
@@ -247,25 +249,39 @@ impl Listpack {
     pub fn find(&self, from: Position, needle: &[u8], skip: usize) -> Option<Position> {
         let int = integer_of(needle);
         let (all, end) = (self.as_bytes(), self.end());
+        // How the entry of a short text begins and ends. Names often begin alike and end differently.
+        let head = if needle.len() <= SHORT_TEXT_BYTES_MAX { 0x80 | needle.len() as u8 } else { END };
+        let last = needle.last().copied().unwrap_or(head);
         let mut at = from.0;
         while at < end {
-            let (element, bytes) = entry_in(all, at);
-            let found = match element {
-                // Names often begin alike and end differently.
-                Element::Bytes(bytes) => {
-                    bytes.len() == needle.len() && bytes.last() == needle.last() && bytes == needle
+            let bytes = match short_text_bytes(all[at]) {
+                Some(bytes) => {
+                    if all[at] == head
+                        && all[at + bytes - 2] == last
+                        && all[at + 1..at + bytes - 1] == *needle
+                    {
+                        return Some(Position(at));
+                    }
+                    bytes
                 }
-                Element::Int(element) => int == Some(element),
+                None => {
+                    let (element, bytes) = entry_in(all, at);
+                    let found = match element {
+                        Element::Bytes(bytes) => bytes == needle,
+                        Element::Int(element) => int == Some(element),
+                    };
+                    if found {
+                        return Some(Position(at));
+                    }
+                    bytes
+                }
             };
-            if found {
-                return Some(Position(at));
-            }
             at += bytes;
             for _ in 0..skip {
                 if at >= end {
                     return None;
                 }
-                at += entry_in(all, at).1;
+                at += short_text_bytes(all[at]).unwrap_or_else(|| entry_in(all, at).1);
             }
         }
         None
@@ -283,7 +299,27 @@ impl Listpack {
 
     /// Adds an element at the end.
     pub fn push_back(&mut self, element: &[u8]) {
-        self.append(|to| to.push(element));
+        if !self.push_short_text(element) {
+            self.append(|to| to.push(element));
+        }
+    }
+
+    /// Adds a short text at the end where there is room: most elements are that, and the rest of its entry is then one
+    /// byte on either side. Answers whether it did.
+    #[inline]
+    fn push_short_text(&mut self, element: &[u8]) -> bool {
+        if element.len() > SHORT_TEXT_BYTES_MAX || integer_of(element).is_some() {
+            return false;
+        }
+        // In the place of the end mark.
+        let at = self.stop as usize - 1;
+        let Some(place) = self.buffer.get_mut(at..at + element.len() + 3) else { return false };
+        let [head, text @ .., back, end] = place else { return false };
+        (*head, *back, *end) = (0x80 | element.len() as u8, element.len() as u8 + 1, END);
+        text.copy_from_slice(element);
+        self.stop += element.len() as u32 + 2;
+        self.note_change(1, 0);
+        true
     }
 
     /// Adds an integer at the end.

@@ -25,7 +25,7 @@ pub mod zset;
 use hash::Hash;
 use list::{ChunkLimit, List};
 use listpack::Listpack;
-use prefetch::{Aim, prefetch_all, prefetch_ends};
+use prefetch::{Aim, prefetch_all, prefetch_ends, prefetch_lines};
 use set::{Set, SetLimits};
 use stream::Stream;
 use zset::Zset;
@@ -89,6 +89,9 @@ pub enum Collection {
 // An entry has it inline: 16 bytes more a key where this grows.
 const _: () = assert!(size_of::<Collection>() <= 32);
 
+/// How many lines of a pack are asked for: those of 16 requests must not push each other out.
+const PACK_LINES_MAX: usize = 12;
+
 /// From this many members on a collection that is not packed is freed in the background.
 const LARGE_LEN: usize = 1024;
 
@@ -144,7 +147,8 @@ impl Collection {
             Collection::Hash(Hash::Packed(pack))
             | Collection::Set(Set::Packed(pack))
             | Collection::Zset(Zset::Packed(pack)) => {
-                prefetch_all(pack.as_bytes());
+                // Half of it is read to find a member, on average, and where the next one is says only the one before.
+                prefetch_lines(pack.as_bytes(), PACK_LINES_MAX);
                 false
             }
             Collection::List(List::Packed(pack)) => {

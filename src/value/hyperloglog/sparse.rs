@@ -168,11 +168,13 @@ pub struct Edit {
     /// What goes.
     pub range: Range<usize>,
     /// What comes.
-    pub code: SmallVec<[u8; 24]>,
+    pub code: SmallVec<[u8; CODE_BYTES_MAX]>,
 }
 
 /// How many bytes after the run of a raised register may have to do with the joining of equal runs.
 const JOIN_BYTES: usize = 12;
+/// More than a run, what takes another's place, and those bytes come to.
+const CODE_BYTES_MAX: usize = 24;
 
 /// What raises a register to `value`: the run that it is in is split.
 pub(super) fn raise(text: &[u8], register: usize, value: u8, bytes_max: usize) -> Result<Raise, Corrupted> {
@@ -211,10 +213,13 @@ pub(super) fn raise(text: &[u8], register: usize, value: u8, bytes_max: usize) -
     }
     // 3. Join equal neighbours, looking at five runs.
     let range = before..text.len().min(after + JOIN_BYTES);
-    let mut code = SmallVec::new();
-    code.extend_from_slice(&text[before..at]);
-    code.extend_from_slice(split);
-    code.extend_from_slice(&text[after..range.end]);
+    let mut code = [0; CODE_BYTES_MAX];
+    let mut len = 0;
+    for piece in [&text[before..at], split, &text[after..range.end]] {
+        code[len..len + piece.len()].copy_from_slice(piece);
+        len += piece.len();
+    }
+    let mut code = SmallVec::from_buf_and_len(code, len);
     join(&mut code);
     Ok(Raise::Edit(Edit { range, code }))
 }
@@ -249,7 +254,7 @@ impl Code {
     }
 }
 
-fn join(text: &mut SmallVec<[u8; 24]>) {
+fn join(text: &mut SmallVec<[u8; CODE_BYTES_MAX]>) {
     let mut at = 0;
     for _ in 0..5 {
         if at >= text.len() {
@@ -273,6 +278,21 @@ fn join(text: &mut SmallVec<[u8; 24]>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A search from the nearer end took this for 16,384 registers, of which it has fewer, and ran past its start.
+    #[test]
+    fn a_corrupted_text_is_searched_within_its_bounds() {
+        let code = b"\x3f\x3d\xff\xff\xff\x3d\x3d\x3d\x51\x51\x51\x51\x51\x3f\x51\x51\x51\x3d\x51\x51\x3d\x3d\x00\xff\xff\
+            \xff\xff\xff\x2b\x00\x00\x3d\x3d\x3d\x3d\x3d\x3d\x00\x00\x00\x00\x00\x00\x3f\x5c\x3d\x00\xe8\x3d";
+        let text = [&[0; HEADER_BYTES], &code[..]].concat();
+        for register in 0..REGISTERS {
+            for value in [1, 5, VALUE_MAX] {
+                if let Ok(Raise::Edit(edit)) = raise(&text, register, value, 3000) {
+                    assert!(edit.range.start >= HEADER_BYTES && edit.range.end <= text.len());
+                }
+            }
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]

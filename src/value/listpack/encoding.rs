@@ -14,6 +14,9 @@
 use super::Element;
 use crate::number;
 
+/// The longest text whose entry has one byte before it and one after.
+pub(super) const SHORT_TEXT_BYTES_MAX: usize = 63;
+
 const TEXT_32: u8 = 0xF0;
 const INT_16: u8 = 0xF1;
 const INT_24: u8 = 0xF2;
@@ -145,6 +148,12 @@ fn int(bytes: &[u8], at: usize, width: usize) -> Option<(Element<'_>, usize)> {
     let mut all = [if negative { 0xFF } else { 0 }; 8];
     all[..width].copy_from_slice(digits);
     Some((Element::Int(i64::from_le_bytes(all)), 1 + width))
+}
+
+/// All bytes of the entry that begins with `first`, if it is that of a short text.
+#[inline]
+pub(super) fn short_text_bytes(first: u8) -> Option<usize> {
+    (0x80..=0xBF).contains(&first).then_some(usize::from(first & 0x3F) + 2)
 }
 
 /// What the length at the end of an entry takes.
