@@ -78,6 +78,8 @@ pub struct Access<'a> {
     pub(super) locks: SmallVec<[Lock<'a>; 1]>,
     pub(super) now_ms: i64,
     touch: bool,
+    /// Where in its table the key that was last found or inserted is: a change is most often of that.
+    last_index: usize,
 }
 
 impl Keyspace {
@@ -123,9 +125,9 @@ impl Keyspace {
         touch: bool,
     ) -> Result<Access<'a>, ColdKeys> {
         let mut access = self.lock_keys(scratch, keys, databases, now_ms, touch);
-        if self.tier().is_some() {
-            let mut cold = ColdKeys::default();
-            keys.iter().for_each(|key| access.resolve(*key, false, &mut cold));
+        // Without cold keys there is nothing to bring back.
+        if self.tier().is_some() && access.locks.iter().any(|lock| lock.guard.table.cold_len() > 0) {
+            let cold = access.resolve_all(keys);
             if !cold.locations.is_empty() {
                 access.settle();
                 return Err(cold);
@@ -150,7 +152,7 @@ impl Keyspace {
             ]),
             keys => self.lock_many(keys, databases),
         };
-        Access { space: self, scratch, locks, now_ms, touch }
+        Access { space: self, scratch, locks, now_ms, touch, last_index: 0 }
     }
 
     #[inline(never)]
@@ -282,6 +284,7 @@ impl<'a> Access<'a> {
             return self.find_cold(key, lock);
         };
         if !is_due(&table.at(index), self.now_ms) {
+            self.last_index = index;
             return Some((lock, index));
         }
         if !self.space.paused.load(Relaxed) {
@@ -383,7 +386,7 @@ impl<'a> Access<'a> {
     /// Notes that the value of a key is kept in another form, which is no change to anybody but the log.
     pub fn reformed(&mut self, key: Key<'_>) {
         self.state(key).version += 1;
-        self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+        self.space.note_dirty(self.scratch, key.database, key.hash, key.name, self.last_index);
     }
 
     /// Records an edit of a stream's consumer groups.
@@ -516,7 +519,8 @@ impl<'a> Access<'a> {
         let member_expires_at_ms = entry.collection().and_then(Hash::of).and_then(Hash::next_deadline);
         let state = self.state(key);
         state.before_insert(key.hash.position(), key.name);
-        state.table.insert(key.hash.position(), entry);
+        let index = state.table.insert(key.hash.position(), entry);
+        self.last_index = index;
         self.file_expiry(key, None, expires_at_ms);
         if let Some(at_ms) = member_expires_at_ms {
             self.file_member_expiry(key, at_ms);
@@ -614,7 +618,7 @@ impl<'a> Access<'a> {
         state.version += 1;
         let version = state.version;
         self.scratch.counts.changes += 1;
-        self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+        self.space.note_dirty(self.scratch, key.database, key.hash, key.name, self.last_index);
         if self.space.has_listeners() {
             self.push_effect(key, version, change, class, event);
         }
