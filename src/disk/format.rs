@@ -145,8 +145,11 @@ impl Seal {
 
 /// Appends a record and its padding, but for the sum, and as if it were a frame of its own. `write` appends the value;
 /// `record.value` and `record.frame_left` are not used. Returns where the record lies.
+#[inline]
 fn encode(record: &Record<'_>, write: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> Range<usize> {
     let start = out.len();
+    // For a short value, too.
+    out.reserve(RECORD_HEADER_BYTES + record.key.len() + 256);
     let mut header = [0; RECORD_HEADER_BYTES];
     header[8..16].copy_from_slice(&record.version.to_le_bytes());
     header[16..20].copy_from_slice(&record.space.to_le_bytes());

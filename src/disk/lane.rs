@@ -262,3 +262,62 @@ impl Drop for Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::Directory;
+    use super::super::format::Kind;
+    use super::*;
+
+    #[test]
+    fn segments_know_what_counts_once_the_lane_holds_nothing() {
+        let path = std::env::temp_dir().join(format!("strata-lane-{}", std::process::id()));
+        let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
+        let store = Arc::new(store.expect("no segments"));
+        let mut lane = Lane::new(Arc::clone(&store));
+        lane.ready().expect("room");
+        let record = |version| Record {
+            version,
+            space: 0,
+            kind: Kind::String,
+            flags: 0,
+            expires_at_ms: None,
+            frame_left: 0,
+            key: b"key",
+            value: b"",
+        };
+        let first = lane.append_single(&record(1), None, |out| out.extend_from_slice(&[7; 100]));
+        let second = lane.append_single(&record(2), first, |out| out.extend_from_slice(&[7; 300]));
+        assert!(lane.holds.load(Relaxed));
+        lane.flush().expect("room");
+        let segment = store.segments().pop().expect("the lane's");
+        assert!(!lane.holds.load(Relaxed));
+        assert_eq!(segment.live_bytes(), second.expect("room").bytes());
+        // In a later batch the old one goes, and nothing takes its place in this segment.
+        store.sub_live(second.expect("room"));
+        assert_eq!(segment.live_bytes(), 0);
+        std::fs::remove_dir_all(&path).expect("it is there");
+    }
+
+    #[test]
+    fn a_record_that_the_segment_has_no_room_for_leaves_nothing_behind() {
+        let path = std::env::temp_dir().join(format!("strata-lane-full-{}", std::process::id()));
+        let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
+        let mut lane = Lane::new(Arc::new(store.expect("no segments")));
+        lane.ready().expect("room");
+        let room = lane.segment.as_ref().expect("open").capacity - lane.end;
+        let record = Record {
+            version: 1,
+            space: 0,
+            kind: Kind::String,
+            flags: 0,
+            expires_at_ms: None,
+            frame_left: 0,
+            key: b"key",
+            value: b"",
+        };
+        assert_eq!(lane.append_single(&record, None, |out| out.resize(out.len() + room as usize, 1)), None);
+        assert!(lane.is_flushed() && !lane.holds.load(Relaxed));
+        std::fs::remove_dir_all(&path).expect("it is there");
+    }
+}

@@ -211,14 +211,20 @@ pub(super) struct Tally {
 
 impl Tally {
     /// So many bytes more of a segment count.
+    #[inline]
     pub(super) fn add(&mut self, index: usize, bytes: i64) {
         if index >= self.changes.len() {
-            self.changes.resize(index + 1, 0);
+            self.grow(index);
         }
         if self.changes[index] == 0 {
             self.touched.push(index);
         }
         self.changes[index] += bytes;
+    }
+
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.changes.resize(index + 1, 0);
     }
 }
 

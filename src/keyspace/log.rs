@@ -177,6 +177,8 @@ impl Body<'_> {
     #[inline]
     fn write(&self, out: &mut Vec<u8>) {
         match self {
+            // Most of them.
+            Body::String(StringRef::Inline(text)) => out.extend_from_slice(text),
             Body::String(string) => string.with(|text| out.extend_from_slice(text)),
             Body::Collection(collection) => rdb::write_copy(out, &rdb::Value::Collection(collection)),
         }
@@ -184,7 +186,7 @@ impl Body<'_> {
 }
 
 /// The record of an entry but for its value, and the value.
-#[inline]
+#[inline(always)]
 fn record_of(entry: &Entry, version: u64, space: u32) -> (Record<'_>, Body<'_>) {
     let (kind, flags, body) = match (entry.string(), entry.collection()) {
         (None, Some(collection)) => {
@@ -364,6 +366,7 @@ impl Keyspace {
 
     /// Logs the change of one key whose value has no record or a short one: what most commands do. Answers whether it is
     /// that, and there is room.
+    #[inline]
     fn log_single(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>], now_ms: i64) -> bool {
         let [dirty] = own.dirty.keys.as_slice() else { return false };
         if dirty.removed != 0 || !own.frame.is_empty() || own.at_once || !tier.logs() {
@@ -374,7 +377,7 @@ impl Keyspace {
         let (position, name) = (dirty.hash.position(), own.dirty.name(dirty));
         let known = state.table.has_at(dirty.index, position, name).then_some(dirty.index);
         let Some(index) = known.or_else(|| state.table.find(position, name)) else { return false };
-        let entry = state.table.at(index);
+        let mut entry = state.table.at_mut(index);
         let old = Place::from_bits(entry.place());
         if old.is_some_and(|old| old.bytes() >= DELTA_BASE_BYTES_MIN) {
             // There may be a chain of it.
@@ -384,7 +387,8 @@ impl Keyspace {
         let Some(lane) = lane else { return false };
         let (record, body) = record_of(&entry, state.version, tier.space(dirty.database));
         let Some(place) = lane.append_single(&record, old, |out| body.write(out)) else { return false };
-        state.table.at_mut(index).set_place(place.bits());
+        entry.set_place(place.bits());
+        drop(entry);
         begin_chain(state, index, place, state.version, false);
         true
     }
