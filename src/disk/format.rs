@@ -117,9 +117,62 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 fn checksum(sequence: u64, bytes: &[u8]) -> u32 {
-    let mut sum = crc32fast::Hasher::new_with_initial(sequence as u32 ^ (sequence >> 32) as u32);
-    sum.update(bytes);
-    sum.finalize()
+    Seal::new(sequence).of(bytes)
+}
+
+/// What the sums of a segment's records begin with. Kept by who writes many: to make one asks what the processor can do.
+#[derive(Clone)]
+pub struct Seal(crc32fast::Hasher);
+
+impl Seal {
+    /// Of the segment of this sequence number.
+    pub fn new(sequence: u64) -> Seal {
+        Seal(crc32fast::Hasher::new_with_initial(sequence as u32 ^ (sequence >> 32) as u32))
+    }
+
+    fn of(&self, bytes: &[u8]) -> u32 {
+        let mut sum = self.0.clone();
+        sum.update(bytes);
+        sum.finalize()
+    }
+
+    /// Puts its sum into a record, `bytes` without the padding.
+    fn close(&self, bytes: &mut [u8]) {
+        let sum = self.of(&bytes[4..]);
+        bytes[..4].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// Appends a record and its padding, but for the sum, and as if it were a frame of its own. `write` appends the value;
+/// `record.value` and `record.frame_left` are not used. Returns where the record lies.
+#[inline]
+fn encode(record: &Record<'_>, write: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> Range<usize> {
+    let start = out.len();
+    // For a short value, too.
+    out.reserve(RECORD_HEADER_BYTES + record.key.len() + 256);
+    let mut header = [0; RECORD_HEADER_BYTES];
+    header[8..16].copy_from_slice(&record.version.to_le_bytes());
+    header[16..20].copy_from_slice(&record.space.to_le_bytes());
+    header[20..24].copy_from_slice(&(record.key.len() as u32).to_le_bytes());
+    header[24] = record.kind as u8;
+    header[25] = record.flags | if record.expires_at_ms.is_some() { flag::EXPIRES } else { 0 };
+    header[32..40].copy_from_slice(&record.expires_at_ms.unwrap_or(0).to_le_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(record.key);
+    write(out);
+    let end = out.len();
+    out[start + 4..start + 8].copy_from_slice(&((end - start) as u32).to_le_bytes());
+    // More than is needed, of a length that is known, is faster than a few bytes.
+    out.extend_from_slice(&[0; ALIGN]);
+    out.truncate(start + padded(end - start));
+    start..end
+}
+
+/// Appends a frame of one record to what is on its way to a segment. `write` appends the value; `record.value` and
+/// `record.frame_left` are not used.
+pub fn push_single(record: &Record<'_>, seal: &Seal, write: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+    let lies = encode(record, write, out);
+    seal.close(&mut out[lies]);
 }
 
 /// The header of a segment.
@@ -246,21 +299,8 @@ impl Frame {
 
     /// Adds a record, whose value `write` appends; `record.value` and `record.frame_left` are not used.
     pub fn push(&mut self, record: &Record<'_>, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        let mut header = [0; RECORD_HEADER_BYTES];
-        header[8..16].copy_from_slice(&record.version.to_le_bytes());
-        header[16..20].copy_from_slice(&record.space.to_le_bytes());
-        header[20..24].copy_from_slice(&(record.key.len() as u32).to_le_bytes());
-        header[24] = record.kind as u8;
-        header[25] = record.flags | if record.expires_at_ms.is_some() { flag::EXPIRES } else { 0 };
-        header[32..40].copy_from_slice(&record.expires_at_ms.unwrap_or(0).to_le_bytes());
-        self.bytes.extend_from_slice(&header);
-        self.bytes.extend_from_slice(record.key);
-        write(&mut self.bytes);
-        let end = self.bytes.len();
-        self.bytes[start + 4..start + 8].copy_from_slice(&((end - start) as u32).to_le_bytes());
-        self.records.push(start..end);
-        self.bytes.resize(padded(end), 0);
+        let lies = encode(record, write, &mut self.bytes);
+        self.records.push(lies);
     }
 
     /// The bytes for the segment of this sequence number.
@@ -275,14 +315,14 @@ impl Frame {
 
     fn seal_as(&mut self, sequence: u64, together: bool) -> &[u8] {
         let total = self.bytes.len();
+        let seal = Seal::new(sequence);
         for (index, Range { start, end }) in self.records.iter().cloned().enumerate() {
             if index > 0 && together {
                 self.bytes[start + 25] |= flag::CONTINUES;
             }
             let left = if together { (total - padded(end)) as u32 } else { 0 };
             self.bytes[start + 28..start + 32].copy_from_slice(&left.to_le_bytes());
-            let sum = checksum(sequence, &self.bytes[start + 4..end]);
-            self.bytes[start..start + 4].copy_from_slice(&sum.to_le_bytes());
+            seal.close(&mut self.bytes[start..end]);
         }
         &self.bytes
     }

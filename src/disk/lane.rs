@@ -1,7 +1,7 @@
 //! Appending: each worker has a lane, which is a segment of its own and what is not yet written to it.
 
-use super::format::{Frame, SEGMENT_HEADER_BYTES};
-use super::store::{Location, Place, Segment, Store};
+use super::format::{Frame, Record, SEGMENT_HEADER_BYTES, Seal, push_single};
+use super::store::{Location, Place, Segment, Store, Tally};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
@@ -22,6 +22,8 @@ const BUFFER_BYTES_KEPT: usize = 128 * 1024;
 pub struct Lane {
     store: Arc<Store>,
     segment: Option<Arc<Segment>>,
+    /// Of the segment.
+    seal: Seal,
     /// Where the next frame goes.
     end: u64,
     /// What is not written yet: the last bytes before `end`.
@@ -30,7 +32,10 @@ pub struct Lane {
     reserve: u64,
     /// The number of the last flush.
     flushed: u64,
-    /// Whether anything waits to be written, for the store to see.
+    /// What the records in the buffer have changed about live bytes.
+    tally: Tally,
+    /// Whether anything waits to be written, for the store to see. Until it says no there are segments that have a part in
+    /// `tally`: none of these may be removed.
     holds: Arc<AtomicBool>,
     /// The store counts it among its writers.
     of_writer: bool,
@@ -56,8 +61,10 @@ impl Lane {
         Lane {
             store,
             segment: None,
+            seal: Seal::new(0),
             end: 0,
             buffer: Vec::new(),
+            tally: Tally::default(),
             reserve,
             flushed: 0,
             holds,
@@ -129,11 +136,44 @@ impl Lane {
     /// Goes on in a new segment. The buffer must be empty.
     fn next_segment(&mut self, bytes: u64) -> io::Result<()> {
         let next = self.store.create(bytes, self.reserve * self.store.segment_bytes())?;
+        self.seal = Seal::new(next.sequence);
         if let Some(full) = self.segment.replace(next) {
             self.store.seal(&full);
         }
         self.end = SEGMENT_HEADER_BYTES as u64;
         Ok(())
+    }
+
+    /// Appends a frame of one record, which counts from then on, and the one at `old` no longer does. `write` appends the
+    /// value. Returns its place; `None` where the open segment has no room for it.
+    #[inline]
+    pub fn append_single(
+        &mut self,
+        record: &Record<'_>,
+        old: Option<Place>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Place> {
+        let segment = self.segment.as_ref()?;
+        let start = self.buffer.len();
+        push_single(record, &self.seal, write, &mut self.buffer);
+        let bytes = self.buffer.len() - start;
+        if bytes as u64 > segment.capacity - self.end {
+            self.buffer.truncate(start);
+            self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+            return None;
+        }
+        let place = Place::new(segment.location(self.end), bytes);
+        self.end += bytes as u64;
+        self.holds.store(true, Release);
+        self.tally.add(segment.index(), place.bytes() as i64);
+        if let Some(old) = old {
+            self.tally.add(old.location().index(), -(old.bytes() as i64));
+        }
+        if self.buffer.len() > BUFFER_BYTES_MAX {
+            // As in `append_sealed`.
+            let _ = self.flush();
+        }
+        Some(place)
     }
 
     /// Appends a frame. Returns where it begins; its records can be read after the next [`Self::flush`].
@@ -166,7 +206,6 @@ impl Lane {
         self.buffer.extend_from_slice(seal(frame, segment.sequence));
         self.holds.store(true, Release);
         self.end += bytes;
-        self.store.counters.written_bytes.fetch_add(bytes, Relaxed);
         if self.buffer.len() > BUFFER_BYTES_MAX {
             // An error is kept by the store, and met again by the flush at the end of the batch.
             let _ = self.flush();
@@ -201,6 +240,8 @@ impl Lane {
             return Err(error);
         }
         segment.publish(self.end);
+        self.store.counters.written_bytes.fetch_add(self.buffer.len() as u64, Relaxed);
+        self.store.settle(&mut self.tally);
         self.buffer.clear();
         self.holds.store(false, Release);
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
@@ -219,5 +260,64 @@ impl Drop for Lane {
         if self.of_writer {
             self.store.writers.fetch_sub(1, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::Directory;
+    use super::super::format::Kind;
+    use super::*;
+
+    #[test]
+    fn segments_know_what_counts_once_the_lane_holds_nothing() {
+        let path = std::env::temp_dir().join(format!("strata-lane-{}", std::process::id()));
+        let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
+        let store = Arc::new(store.expect("no segments"));
+        let mut lane = Lane::new(Arc::clone(&store));
+        lane.ready().expect("room");
+        let record = |version| Record {
+            version,
+            space: 0,
+            kind: Kind::String,
+            flags: 0,
+            expires_at_ms: None,
+            frame_left: 0,
+            key: b"key",
+            value: b"",
+        };
+        let first = lane.append_single(&record(1), None, |out| out.extend_from_slice(&[7; 100]));
+        let second = lane.append_single(&record(2), first, |out| out.extend_from_slice(&[7; 300]));
+        assert!(lane.holds.load(Relaxed));
+        lane.flush().expect("room");
+        let segment = store.segments().pop().expect("the lane's");
+        assert!(!lane.holds.load(Relaxed));
+        assert_eq!(segment.live_bytes(), second.expect("room").bytes());
+        // In a later batch the old one goes, and nothing takes its place in this segment.
+        store.sub_live(second.expect("room"));
+        assert_eq!(segment.live_bytes(), 0);
+        std::fs::remove_dir_all(&path).expect("it is there");
+    }
+
+    #[test]
+    fn a_record_that_the_segment_has_no_room_for_leaves_nothing_behind() {
+        let path = std::env::temp_dir().join(format!("strata-lane-full-{}", std::process::id()));
+        let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
+        let mut lane = Lane::new(Arc::new(store.expect("no segments")));
+        lane.ready().expect("room");
+        let room = lane.segment.as_ref().expect("open").capacity - lane.end;
+        let record = Record {
+            version: 1,
+            space: 0,
+            kind: Kind::String,
+            flags: 0,
+            expires_at_ms: None,
+            frame_left: 0,
+            key: b"key",
+            value: b"",
+        };
+        assert_eq!(lane.append_single(&record, None, |out| out.resize(out.len() + room as usize, 1)), None);
+        assert!(lane.is_flushed() && !lane.holds.load(Relaxed));
+        std::fs::remove_dir_all(&path).expect("it is there");
     }
 }

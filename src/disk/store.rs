@@ -124,6 +124,7 @@ pub struct Segment {
     pub capacity: u64,
     written: AtomicU64,
     synced: AtomicU64,
+    /// Below 0 in two's complement while what was taken away is known and what was added is not.
     live: AtomicU64,
     sealed: AtomicBool,
     /// All of it as memory, once that was wanted; who has a part of it keeps the map.
@@ -147,7 +148,13 @@ impl Segment {
 
     /// How many bytes of it belong to records that count.
     pub fn live_bytes(&self) -> u64 {
-        self.live.load(Relaxed)
+        // Lengths of huge records are cut off, and lanes tell what they added later than others what they took away.
+        (self.live.load(Relaxed) as i64).max(0) as u64
+    }
+
+    /// The number that locations know it by.
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     /// Whether nothing will be added.
@@ -203,8 +210,35 @@ impl Segment {
     }
 
     fn sub_live(&self, bytes: u64) {
-        // Lengths of huge records are cut off: never below nothing.
-        let _ = self.live.fetch_update(Relaxed, Relaxed, |live| Some(live.saturating_sub(bytes)));
+        self.live.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// Changes of segments' live bytes that are not told yet: of a batch's records many are in the same few segments.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// By index of the segment.
+    changes: Vec<i64>,
+    /// The segments of which there are any.
+    touched: Vec<usize>,
+}
+
+impl Tally {
+    /// So many bytes more of a segment count.
+    #[inline]
+    pub(super) fn add(&mut self, index: usize, bytes: i64) {
+        if index >= self.changes.len() {
+            self.grow(index);
+        }
+        if self.changes[index] == 0 {
+            self.touched.push(index);
+        }
+        self.changes[index] += bytes;
+    }
+
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.changes.resize(index + 1, 0);
     }
 }
 
@@ -592,6 +626,17 @@ impl Store {
     pub fn sub_live_bytes(&self, location: Location, bytes: u64) {
         if let Some(Some(segment)) = self.segments.read().get(location.index()) {
             segment.sub_live(bytes);
+        }
+    }
+
+    /// Adds what `tally` has to the segments' live bytes, and empties it.
+    pub(super) fn settle(&self, tally: &mut Tally) {
+        let segments = self.segments.read();
+        for index in tally.touched.drain(..) {
+            let change = std::mem::take(&mut tally.changes[index]);
+            if let Some(Some(segment)) = segments.get(index) {
+                segment.add_live(change as u64);
+            }
         }
     }
 

@@ -127,6 +127,8 @@ pub struct Access<'a> {
     touch: bool,
     /// Whether the disk may be waited for while shards are locked.
     waits: bool,
+    /// Where in its table the key that was last found or inserted is: a change is most often of that.
+    last_index: usize,
 }
 
 impl Keyspace {
@@ -166,7 +168,7 @@ impl Keyspace {
             }
             keys => Locks::Many(self.lock_many(keys, databases)),
         };
-        Access { space: self, scratch, locks, now_ms, touch, waits: false }
+        Access { space: self, scratch, locks, now_ms, touch, waits: false, last_index: 0 }
     }
 
     #[inline(never)]
@@ -230,8 +232,11 @@ impl<'a> Access<'a> {
     #[inline]
     pub fn try_resolve(&mut self, keys: &[Key<'_>], maps: bool) -> Option<ColdKeys> {
         self.space.tier()?;
-        let mut cold = ColdKeys::default();
-        keys.iter().for_each(|key| self.resolve(*key, false, maps, &mut cold));
+        // Without cold keys there is nothing to bring back.
+        if !self.locks.iter().any(|lock| lock.guard.table.cold_len() > 0) {
+            return None;
+        }
+        let cold = self.resolve_all(keys, maps);
         (!cold.locations.is_empty()).then_some(cold)
     }
 
@@ -331,6 +336,7 @@ impl<'a> Access<'a> {
         if is_due(&table.at(index), self.now_ms) {
             return self.find_due(key, lock, index);
         }
+        self.last_index = index;
         Some((lock, index))
     }
 
@@ -445,7 +451,7 @@ impl<'a> Access<'a> {
     /// Notes that the value of a key is kept in another form, which is no change to anybody but the log.
     pub fn reformed(&mut self, key: Key<'_>) {
         self.state(key).version += 1;
-        self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+        self.space.note_dirty(self.scratch, key.database, key.hash, key.name, self.last_index);
     }
 
     /// Records an edit of a stream's consumer groups.
@@ -578,7 +584,8 @@ impl<'a> Access<'a> {
         let member_expires_at_ms = entry.collection().and_then(Hash::of).and_then(Hash::next_deadline);
         let state = self.state(key);
         state.before_insert(key.hash.position(), key.name);
-        state.table.insert(key.hash.position(), entry);
+        let index = state.table.insert(key.hash.position(), entry);
+        self.last_index = index;
         self.file_expiry(key, None, expires_at_ms);
         if let Some(at_ms) = member_expires_at_ms {
             self.file_member_expiry(key, at_ms);
@@ -677,7 +684,7 @@ impl<'a> Access<'a> {
         let version = state.version;
         self.scratch.counts.changes += 1;
         if self.space.tier().is_some() {
-            self.space.note_dirty(self.scratch, key.database, key.hash, key.name);
+            self.space.note_dirty(self.scratch, key.database, key.hash, key.name, self.last_index);
         }
         if self.space.has_listeners() {
             self.push_effect(key, version, change, class, event);

@@ -375,6 +375,15 @@ impl Access<'_> {
         }
     }
 
+    /// The same of several, and answers what has to be waited for.
+    // Not inlined: most commands have no use for it.
+    #[inline(never)]
+    pub(super) fn resolve_all(&mut self, keys: &[Key<'_>], maps: bool) -> ColdKeys {
+        let mut cold = ColdKeys::default();
+        keys.iter().for_each(|key| self.resolve(*key, false, maps, &mut cold));
+        cold
+    }
+
     #[cold]
     fn resolve_at(&mut self, lock: usize, key: Key<'_>, wait: bool, maps: bool) -> Resolved {
         let Some(tier) = &self.space.tier else { return Resolved::Done };
@@ -458,6 +467,14 @@ impl Access<'_> {
     fn settle_changes(&mut self) {
         let space = self.space;
         space.log_dirty(self.scratch, &mut self.locks, self.now_ms);
+        if !self.scratch.tier.promoted.is_empty() {
+            self.settle_promoted();
+        }
+    }
+
+    /// Lets go of what was only looked at.
+    fn settle_promoted(&mut self) {
+        let space = self.space;
         let mut promoted = std::mem::take(&mut self.scratch.tier.promoted);
         for Promoted { database, hash, place: bits, .. } in promoted.drain(..).filter(|entry| !entry.stays) {
             let state = space.state_in(&mut self.locks, database, hash);

@@ -119,7 +119,7 @@ impl Keyspace {
             fields += count;
             match &mut emptied {
                 Some(entry) => self.note_removed(scratch, number, entry),
-                None => self.note_dirty(scratch, number, self.hash(&key), &key),
+                None => self.note_dirty(scratch, number, self.hash(&key), &key, usize::MAX),
             }
             let effect = Effect {
                 database: number,

@@ -16,8 +16,8 @@ use crate::rdb;
 use crate::value::Collection;
 use crate::value::journal::Journal;
 use crate::value::string::StringRef;
-use smallvec::SmallVec;
 use std::io;
+use std::ops::Range;
 
 /// Of a collection whose whole record is shorter than this there are no deltas.
 pub(super) const DELTA_BASE_BYTES_MIN: u64 = if cfg!(test) { 256 } else { 4096 };
@@ -25,13 +25,78 @@ pub(super) const DELTA_BASE_BYTES_MIN: u64 = if cfg!(test) { 256 } else { 4096 }
 /// A string that expires within this time, milliseconds, is logged with others of its kind.
 const BRIEF_MS: i64 = 10 * 60 * 1000;
 
+/// What the names of changed keys may keep of their room.
+const NAMES_BYTES_KEPT: usize = 64 * 1024;
+
 /// A key that was changed and is not logged yet.
-pub(super) struct Dirty {
+struct Dirty {
     database: usize,
     hash: KeyHash,
-    name: SmallVec<[u8; 36]>,
+    /// Where its name lies among the names.
+    name: Range<usize>,
     /// The place that its entry had when it was removed.
     removed: u64,
+    /// Where its entry was in the table, or any number.
+    index: usize,
+}
+
+/// Keys that were changed and are not logged yet.
+#[derive(Default)]
+pub(super) struct DirtyKeys {
+    keys: Vec<Dirty>,
+    names: Vec<u8>,
+}
+
+impl DirtyKeys {
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    fn name(&self, dirty: &Dirty) -> &[u8] {
+        &self.names[dirty.name.clone()]
+    }
+
+    // Not inlined, as what follows an edit is inlined into every handler.
+    #[inline(never)]
+    fn push(&mut self, database: usize, hash: KeyHash, name: &[u8], removed: u64, index: usize) {
+        if let Some(last) = self.keys.last_mut()
+            && last.hash == hash
+            && last.database == database
+            && self.names[last.name.clone()] == *name
+        {
+            last.removed |= removed;
+            last.index = index;
+            return;
+        }
+        let start = self.names.len();
+        self.names.extend_from_slice(name);
+        self.keys.push(Dirty { database, hash, name: start..self.names.len(), removed, index });
+    }
+
+    /// Of several changes of a key the frame needs only what came of them.
+    fn merge(&mut self) {
+        let names = &self.names;
+        let name = |dirty: &Dirty| &names[dirty.name.clone()];
+        self.keys.sort_by(|a, b| (a.database, a.hash.0, name(a)).cmp(&(b.database, b.hash.0, name(b))));
+        self.keys.dedup_by(|later, first| {
+            let same = later.database == first.database && name(later) == name(first);
+            if same {
+                first.removed |= later.removed;
+            }
+            same
+        });
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.names.clear();
+        if self.names.capacity() > NAMES_BYTES_KEPT {
+            self.names.shrink_to(NAMES_BYTES_KEPT);
+        }
+    }
 }
 
 /// What a record of a frame is for, whose key is to be told where it is.
@@ -102,31 +167,47 @@ fn is_unpacked(collection: &Collection) -> bool {
     matches!(collection.encoding(), "hashtable" | "quicklist" | "skiplist")
 }
 
+/// The value of an entry on its way into a record.
+enum Body<'e> {
+    String(StringRef<'e>),
+    Collection(&'e Collection),
+}
+
+impl Body<'_> {
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            // Most of them.
+            Body::String(StringRef::Inline(text)) => out.extend_from_slice(text),
+            Body::String(string) => string.with(|text| out.extend_from_slice(text)),
+            Body::Collection(collection) => rdb::write_copy(out, &rdb::Value::Collection(collection)),
+        }
+    }
+}
+
+/// The record of an entry but for its value, and the value.
+#[inline(always)]
+fn record_of(entry: &Entry, version: u64, space: u32) -> (Record<'_>, Body<'_>) {
+    let (kind, flags, body) = match (entry.string(), entry.collection()) {
+        (None, Some(collection)) => {
+            let flags = if is_unpacked(collection) { flag::UNPACKED } else { 0 };
+            (Kind::Collection, flags, Body::Collection(collection))
+        }
+        (string, _) => {
+            let string = string.unwrap_or(StringRef::Inline(b""));
+            let integer = if string.is_int() { flag::INTEGER } else { 0 };
+            let edited = if entry.is_edited() { flag::EDITED } else { 0 };
+            (Kind::String, integer | edited, Body::String(string))
+        }
+    };
+    let (expires_at_ms, key) = (entry.expires_at_ms(), entry.key());
+    (Record { version, space, kind, flags, expires_at_ms, frame_left: 0, key, value: b"" }, body)
+}
+
 /// Adds the record of an entry to a frame.
 fn push_entry(frame: &mut format::Frame, entry: &Entry, version: u64, space: u32) {
-    let mut record = Record {
-        version,
-        space,
-        kind: Kind::String,
-        flags: if entry.is_edited() { flag::EDITED } else { 0 },
-        expires_at_ms: entry.expires_at_ms(),
-        frame_left: 0,
-        key: entry.key(),
-        value: b"",
-    };
-    match (entry.string(), entry.collection()) {
-        (Some(StringRef::Int(int)), _) => {
-            record.flags |= flag::INTEGER;
-            frame.push(&record, |out| out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes()));
-        }
-        (Some(string), _) => string.with(|text| frame.push(&record, |out| out.extend_from_slice(text))),
-        (None, Some(collection)) => {
-            record.kind = Kind::Collection;
-            record.flags = if is_unpacked(collection) { flag::UNPACKED } else { 0 };
-            frame.push(&record, |out| rdb::write_copy(out, &rdb::Value::Collection(collection)));
-        }
-        (None, None) => {}
-    }
+    let (record, body) = record_of(entry, version, space);
+    frame.push(&record, |out| body.write(out));
 }
 
 /// Adds the record that a key is gone.
@@ -241,21 +322,19 @@ impl TierScratch {
 }
 
 impl Keyspace {
-    /// A key was changed, and its entry is still to be logged.
+    /// A key was changed, and its entry is still to be logged. It may be found at `index` of its table.
     #[inline]
-    pub(super) fn note_dirty(&self, scratch: &mut Scratch, database: usize, hash: KeyHash, name: &[u8]) {
+    pub(super) fn note_dirty(
+        &self,
+        scratch: &mut Scratch,
+        database: usize,
+        hash: KeyHash,
+        name: &[u8],
+        index: usize,
+    ) {
         if self.tier.is_some() {
             let removed = std::mem::take(&mut scratch.tier.removed);
-            let dirty = &mut scratch.tier.dirty;
-            if let Some(last) = dirty.last_mut()
-                && last.hash == hash
-                && last.database == database
-                && last.name[..] == *name
-            {
-                last.removed |= removed;
-                return;
-            }
-            dirty.push(Dirty { database, hash, name: SmallVec::from_slice(name), removed });
+            scratch.tier.dirty.push(database, hash, name, removed, index);
         }
     }
 
@@ -263,7 +342,7 @@ impl Keyspace {
     pub(super) fn note_removed(&self, scratch: &mut Scratch, database: usize, entry: &mut Entry) {
         scratch.tier.removed = entry.place();
         entry.set_place(0);
-        self.note_dirty(scratch, database, self.hash(entry.key()), entry.key());
+        self.note_dirty(scratch, database, self.hash(entry.key()), entry.key(), usize::MAX);
     }
 
     /// The journal of the collection whose record is at a place, if what is done to it may be logged as a delta.
@@ -278,26 +357,55 @@ impl Keyspace {
     /// Logs what was changed, as one frame. `locks` has all its shards, in order.
     pub(super) fn log_dirty(&self, scratch: &mut Scratch, locks: &mut [Lock<'_>], now_ms: i64) {
         let Some(tier) = &self.tier else { return };
-        let logs = tier.logs();
-        let mut dirty = std::mem::take(&mut scratch.tier.dirty);
-        if dirty.len() > 1 {
-            // Of several changes of a key the frame needs only what came of them.
-            dirty.sort_by(|a, b| (a.database, a.hash.0, &a.name).cmp(&(b.database, b.hash.0, &b.name)));
-            dirty.dedup_by(|later, first| {
-                let same = later.database == first.database && later.name == first.name;
-                if same {
-                    first.removed |= later.removed;
-                }
-                same
-            });
+        if !self.log_single(tier, &mut scratch.tier, locks, now_ms) {
+            self.log_together(tier, &mut scratch.tier, locks, now_ms);
         }
-        let own = &mut scratch.tier;
+        scratch.tier.dirty.clear();
+        scratch.tier.journals.clear();
+    }
+
+    /// Logs the change of one key whose value has no record or a short one: what most commands do. Answers whether it is
+    /// that, and there is room.
+    #[inline]
+    fn log_single(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>], now_ms: i64) -> bool {
+        let [dirty] = own.dirty.keys.as_slice() else { return false };
+        if dirty.removed != 0 || !own.frame.is_empty() || own.at_once || !tier.logs() {
+            return false;
+        }
+        let lock = self.lock_in(locks, dirty.database, dirty.hash);
+        let state = &mut *locks[lock].guard;
+        let (position, name) = (dirty.hash.position(), own.dirty.name(dirty));
+        let known = state.table.has_at(dirty.index, position, name).then_some(dirty.index);
+        let Some(index) = known.or_else(|| state.table.find(position, name)) else { return false };
+        let mut entry = state.table.at_mut(index);
+        let old = Place::from_bits(entry.place());
+        if old.is_some_and(|old| old.bytes() >= DELTA_BASE_BYTES_MIN) {
+            // There may be a chain of it.
+            return false;
+        }
+        let lane = if is_brief(&entry, now_ms) { &mut own.brief } else { &mut own.lane };
+        let Some(lane) = lane else { return false };
+        let (record, body) = record_of(&entry, state.version, tier.space(dirty.database));
+        let Some(place) = lane.append_single(&record, old, |out| body.write(out)) else { return false };
+        entry.set_place(place.bits());
+        drop(entry);
+        begin_chain(state, index, place, state.version, false);
+        true
+    }
+
+    /// Logs what was changed, whatever it is.
+    fn log_together(&self, tier: &Tier, own: &mut TierScratch, locks: &mut [Lock<'_>], now_ms: i64) {
+        let logs = tier.logs();
+        own.dirty.merge();
+        let dirty = std::mem::take(&mut own.dirty);
         let mut brief = own.frame.is_empty();
-        for Dirty { database, hash, name, removed } in dirty.drain(..) {
+        for changed in &dirty.keys {
+            let Dirty { database, hash, removed, .. } = *changed;
+            let name = dirty.name(changed);
             let lock = self.lock_in(locks, database, hash);
             let state = &mut *locks[lock].guard;
             let space = tier.space(database);
-            let found = state.table.find(hash.position(), &name);
+            let found = state.table.find(hash.position(), name);
             // A key that was removed has no place if it was made anew.
             let old = found.map_or(0, |index| state.table.at(index).place()) | removed;
             let form = match found {
@@ -309,7 +417,7 @@ impl Keyspace {
                 _ => {
                     brief = false;
                     let horizon = tier.store.last_sequence();
-                    push_tombstone(&mut own.frame, &name, state.version, space, horizon);
+                    push_tombstone(&mut own.frame, name, state.version, space, horizon);
                     Form::Tombstone
                 }
             };
@@ -319,7 +427,6 @@ impl Keyspace {
         if !own.frame.is_empty() {
             self.append_frame(tier, own, locks, brief);
         }
-        own.journals.clear();
     }
 
     /// Which of the locked shards has a key.

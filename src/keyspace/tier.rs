@@ -1,7 +1,7 @@
 //! The second tier of a keyspace: its settings, the spaces of its databases, and what each worker needs for it.
 
 use super::cold::{ColdKeys, Promoted};
-use super::log::{Dirty, Fixup, Journals};
+use super::log::{DirtyKeys, Fixup, Journals};
 use super::{Keyspace, Scratch};
 use crate::disk::store::SyncPolicy;
 use crate::disk::{Kind, Lane, Location, Place, Record, Store, format};
@@ -55,11 +55,11 @@ pub enum NotReady {
 pub(super) struct TierScratch {
     pub(super) lane: Option<Lane>,
     /// For strings that expire soon: their segments empty themselves.
-    brief: Option<Lane>,
+    pub(super) brief: Option<Lane>,
     pub(super) frame: format::Frame,
     /// What was done to large collections since the last command.
     pub(super) journals: Journals,
-    pub(super) dirty: Vec<Dirty>,
+    pub(super) dirty: DirtyKeys,
     pub(super) fixups: Vec<Fixup>,
     /// Entries that came from disk for the present command.
     pub(super) promoted: Vec<Promoted>,

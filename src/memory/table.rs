@@ -115,6 +115,15 @@ impl Table {
         }
     }
 
+    /// Whether [`Self::find`] would answer with this index, whatever it is.
+    #[inline]
+    pub fn has_at(&self, index: usize, position: u32, key: &[u8]) -> bool {
+        self.slots.get(index).is_some_and(|slot| {
+            // SAFETY: the slot is resident and `&self` keeps the table as it is.
+            slot.position() == position && slot.is_resident() && unsafe { slot.entry() }.key() == key
+        })
+    }
+
     /// Asks the processor to fetch the first entry that a lookup of `position` would compare; answers its index.
     #[inline]
     pub fn prefetch(&self, position: u32) -> Option<usize> {
@@ -275,9 +284,9 @@ impl Table {
         Some(self.at_mut(index))
     }
 
-    /// Adds an entry whose key is not in the table.
-    pub fn insert(&mut self, position: u32, entry: Entry) {
-        self.insert_slot(Slot::resident(position, entry));
+    /// Adds an entry whose key is not in the table. Returns its index, good until the table is next changed.
+    pub fn insert(&mut self, position: u32, entry: Entry) -> usize {
+        self.insert_slot(Slot::resident(position, entry))
     }
 
     /// Makes room for so many more slots. To be called before many are added in hash order: a table that grows under them
@@ -289,16 +298,17 @@ impl Table {
         }
     }
 
-    fn insert_slot(&mut self, slot: Slot) {
+    fn insert_slot(&mut self, slot: Slot) -> usize {
         if (self.len() + 1) * 16 > self.capacity as usize * LOAD_MAX_SIXTEENTHS {
             self.resize((self.capacity as usize * 5 / 4).max(CAPACITY_MIN));
         }
-        self.place(slot);
+        let index = self.place(slot);
         self.len += 1;
+        index
     }
 
     /// Puts a slot in its place, growing where the last cluster would run over the end.
-    fn place(&mut self, slot: Slot) {
+    fn place(&mut self, slot: Slot) -> usize {
         loop {
             let mut index = home_of(slot.position(), self.capacity);
             while !self.slots[index].is_empty() && self.slots[index].position() <= slot.position() {
@@ -311,7 +321,7 @@ impl Table {
             if free + 1 < self.slots.len() {
                 self.slots.copy_within(index..free, index + 1);
                 self.slots[index] = slot;
-                return;
+                return index;
             }
             self.resize(self.capacity as usize * 5 / 4);
         }
