@@ -229,28 +229,13 @@ impl Connection {
     /// number of a flush replies to writes leave when that is on the disk.
     pub fn settled(&mut self, outcome: &io::Result<Option<u64>>, local: &mut Local) -> Turn {
         self.unsettled = false;
-        if std::mem::take(&mut self.wrote) {
-            match outcome {
-                Err(error) => {
-                    tracing::error!(client = self.client.id, %error, "closing a client whose writes may be lost");
-                    return Turn::Closed;
-                }
-                Ok(Some(flush)) => {
-                    self.hold_replies = true;
-                    let before = self.wait.take();
-                    self.wait = synced(&self.services, *flush, before);
-                }
-                Ok(None) => {}
-            }
+        if self.wrote && !self.may_tell(outcome) {
+            return Turn::Closed;
         }
         if self.wait.is_some() {
             return Turn::Again;
         }
-        let more = self.resume
-            || self.state.close_after_reply
-            || self.stream.is_readable()
-            || self.mailbox().is_waiting()
-            || self.mailbox().is_closing();
+        let more = self.has_more();
         match self.send(local) {
             Flow::End(turn) => turn,
             Flow::Continue if more => Turn::Again,
@@ -375,15 +360,14 @@ impl Connection {
         true
     }
 
-    /// Runs the request that was held as this number. Answers whether its turn goes on; otherwise its replies wait for
-    /// the log.
-    pub fn run_held(&mut self, local: &mut Local, index: usize) -> bool {
+    /// Runs the request that was held as this number, in the engine's present batch; replies are left in the worker's
+    /// output. [`Self::answer`] must follow.
+    pub fn run_held(&mut self, local: &mut Local, index: usize) {
         self.held = false;
         if self.mailbox().is_closing() {
-            return true;
+            return;
         }
         let (request, bytes) = local.held.take_to(index, &mut local.args);
-        local.engine.begin_batch();
         self.client.active_at_ms.store(local.engine.now_ms(), Relaxed);
         local.requests.clear();
         local.requests.push(request);
@@ -393,8 +377,62 @@ impl Connection {
             self.put_aside(local, read, next, bytes.end);
         }
         local.input = buffer;
-        self.end_batch(local);
-        !self.unsettled
+        local.engine.end_batch();
+        self.wrote = local.engine.take_wrote();
+    }
+
+    /// Keeps replies to be sent later.
+    pub fn keep_replies(&mut self, mut replies: Output) {
+        self.output.append_from(&mut replies, 0, 0);
+    }
+
+    /// Sends `replies` to what was held, after the log was given to the kernel.
+    pub fn answer(&mut self, local: &mut Local, outcome: &io::Result<Option<u64>>, replies: &[u8]) -> Turn {
+        if self.wrote && !self.may_tell(outcome) {
+            return Turn::Closed;
+        }
+        if self.wait.is_some() || !self.output.is_empty() || self.mailbox().is_closing() {
+            self.output.extend(replies);
+            return Turn::Again;
+        }
+        if !replies.is_empty() {
+            let sent = match self.stream.write(replies) {
+                Poll::Ready(Ok(sent)) => sent,
+                Poll::Ready(Err(_)) => return Turn::Closed,
+                Poll::Pending => 0,
+            };
+            count_write(local, sent);
+            self.output.extend(&replies[sent..]);
+        }
+        if self.has_more() || !self.output.is_empty() { Turn::Again } else { Turn::Idle }
+    }
+
+    /// Whether a client that wrote may be told: not if the log could not be given to the kernel; with the number of a
+    /// flush when that is on the disk.
+    fn may_tell(&mut self, outcome: &io::Result<Option<u64>>) -> bool {
+        self.wrote = false;
+        match outcome {
+            Err(error) => {
+                tracing::error!(client = self.client.id, %error, "closing a client whose writes may be lost");
+                return false;
+            }
+            Ok(Some(flush)) => {
+                self.hold_replies = true;
+                let before = self.wait.take();
+                self.wait = synced(&self.services, *flush, before);
+            }
+            Ok(None) => {}
+        }
+        true
+    }
+
+    /// Whether there is something to do at once.
+    fn has_more(&self) -> bool {
+        self.resume
+            || self.state.close_after_reply
+            || self.stream.is_readable()
+            || self.mailbox().is_waiting()
+            || self.mailbox().is_closing()
     }
 
     /// Keeps the replies of a batch that has written until the log is with the kernel.

@@ -5,10 +5,10 @@
 //! 2. read              each reads; what is more than one small request runs at once, that is held
 //! 3. run               memory is asked for all held requests together, then they run
 //! 4. settle            the log is given to the kernel, by one write for all; counters are flushed
-//! 5. send              replies that waited for the log leave
+//! 5. answer            replies leave
 //! ```
 //!
-//! Replies for which the log need not be written leave in steps 2 and 3. The sockets have an event queue of their own, which
+//! Replies to what runs in step 2 leave there if the log need not be written for them. The sockets have an event queue of their own, which
 //! the worker's runtime watches: it wakes the rounds and not each connection.
 
 use super::connection::{Connection, Turn};
@@ -18,11 +18,13 @@ use super::worker::{Local, NewClient};
 use crate::client::Client;
 use crate::clock;
 use crate::command::Services;
+use crate::resp::Output;
 use parking_lot::Mutex;
 use slab::Slab;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -89,6 +91,9 @@ pub struct Rounds {
     again: Vec<usize>,
     /// Whose replies wait for the log.
     unsettled: Vec<usize>,
+    /// Where in the replies those to each connection are whose request was held.
+    answers: Vec<(usize, Range<usize>)>,
+    replies: Output,
 }
 
 impl Rounds {
@@ -107,6 +112,8 @@ impl Rounds {
             turns: Vec::new(),
             again: Vec::new(),
             unsettled: Vec::new(),
+            answers: Vec::new(),
+            replies: Output::default(),
         })
     }
 
@@ -189,26 +196,65 @@ impl Rounds {
         let mut turns = std::mem::take(&mut self.turns);
         for number in turns.drain(..) {
             self.drive(local, number);
-            self.settle_many(local);
+            if local.engine.unsettled_requests() >= ROUND_REQUESTS {
+                let outcome = local.engine.settle();
+                self.settle(local, &outcome);
+            }
         }
         self.turns = turns;
+        self.run_held(local);
+        let outcome = local.engine.settle();
+        self.settle(local, &outcome);
+        self.answer(local, &outcome);
+        if !self.unsettled.is_empty() {
+            // Who went on has written more.
+            let outcome = local.engine.settle();
+            self.settle(local, &outcome);
+        }
+    }
+
+    /// Runs what is held; replies are put together, and the worker's output is left empty.
+    fn run_held(&mut self, local: &mut Local) {
+        if local.held.len() == 0 {
+            return;
+        }
+        debug_assert!(local.out.is_empty(), "who has had its turn has taken its replies");
         local.held.prefetch(&local.engine, &local.input);
-        let mut index = 0;
-        // One that was run may read, and hold, another.
-        while index < local.held.len() {
+        local.engine.begin_batch();
+        for index in 0..local.held.len() {
             let number = local.held.holder(index);
-            if let Some(seat) = self.seats.get_mut(number) {
-                if seat.connection.run_held(local, index) {
-                    self.drive(local, number);
-                } else {
-                    self.unsettled.push(number);
-                }
-                self.settle_many(local);
+            let Some(seat) = self.seats.get_mut(number) else { continue };
+            let mark = local.out.mark();
+            seat.connection.run_held(local, index);
+            if !local.out.is_short_after(mark) {
+                seat.connection.keep_replies(local.out.take_after(mark));
             }
-            index += 1;
+            self.answers.push((number, local.out.range_after(mark)));
         }
         local.held.clear();
-        self.settle(local);
+        std::mem::swap(&mut local.out, &mut self.replies);
+    }
+
+    /// Sends replies to what was held, where nothing stands against it; such connections may go on.
+    fn answer(&mut self, local: &mut Local, outcome: &io::Result<Option<u64>>) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let mut answers = std::mem::take(&mut self.answers);
+        for (number, range) in answers.drain(..) {
+            let Some(seat) = self.seats.get_mut(number) else { continue };
+            let replies = &self.replies.single().unwrap_or_default()[range];
+            match seat.connection.answer(local, outcome, replies) {
+                Turn::Again => self.drive(local, number),
+                turn => self.end_turn(number, turn),
+            }
+        }
+        self.answers = answers;
+        self.replies.clear(Local::OUTPUT_BYTES_KEPT);
+        if local.held.len() > 0 {
+            // Those have their turn in the next round.
+            self.again.extend((0..local.held.len()).map(|index| local.held.holder(index)));
+        }
     }
 
     /// Gives a connection its turn.
@@ -230,19 +276,12 @@ impl Rounds {
         }
     }
 
-    fn settle_many(&mut self, local: &mut Local) {
-        if local.engine.unsettled_requests() >= ROUND_REQUESTS {
-            self.settle(local);
-        }
-    }
-
-    /// Gives the log to the kernel; then replies that waited for that leave.
-    fn settle(&mut self, local: &mut Local) {
-        let outcome = local.engine.settle();
+    /// The log was given to the kernel: replies that waited for that leave.
+    fn settle(&mut self, local: &mut Local, outcome: &io::Result<Option<u64>>) {
         let mut unsettled = std::mem::take(&mut self.unsettled);
         for number in unsettled.drain(..) {
             let Some(seat) = self.seats.get_mut(number) else { continue };
-            let turn = seat.connection.settled(&outcome, local);
+            let turn = seat.connection.settled(outcome, local);
             self.end_turn(number, turn);
         }
         // Whoever came to the list meanwhile waits for the next time.

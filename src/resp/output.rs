@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 /// Values from this length on are not copied into the buffer.
 pub const SHARE_BYTES_MIN: usize = 16 * 1024;
@@ -75,6 +76,26 @@ impl Output {
     pub fn truncate(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
         self.shared_len -= self.shared.drain(mark.shared..).map(|(_, value)| value.len()).sum::<usize>();
+    }
+
+    /// Whether what came after `mark` is less than a long value, and in one piece.
+    pub fn is_short_after(&self, mark: Mark) -> bool {
+        self.shared.len() == mark.shared && self.bytes.len() - mark.bytes < SHARE_BYTES_MIN
+    }
+
+    /// Where in the one piece is what came after `mark`.
+    pub fn range_after(&self, mark: Mark) -> Range<usize> {
+        mark.bytes..self.bytes.len()
+    }
+
+    /// Takes out what came after `mark`.
+    pub fn take_after(&mut self, mark: Mark) -> Output {
+        let bytes = self.bytes.split_off(mark.bytes);
+        let mut shared = self.shared.split_off(mark.shared);
+        shared.iter_mut().for_each(|(before, _)| *before -= mark.bytes);
+        let shared_len = shared.iter().map(|(_, value)| value.len()).sum();
+        self.shared_len -= shared_len;
+        Output { bytes, shared, shared_len }
     }
 
     /// Puts bytes in at `mark`, before what came after it.
@@ -210,6 +231,13 @@ mod tests {
                 prop_assert_eq!(&flat(&longer, 0)[..5], b"<head");
                 prop_assert_eq!(&flat(&longer, 5), &model);
             }
+            let middle = output.mark();
+            output.extend(b"tail");
+            output.share(vec![1; 20_000].into());
+            output.extend(b"end");
+            let after = output.take_after(middle);
+            prop_assert_eq!(flat(&after, 0), [b"tail".as_slice(), &[1; 20_000], b"end"].concat());
+            prop_assert_eq!((after.len(), flat(&output, from)), (20_007, model[from..].to_vec()));
             let mut rest = Output::default();
             rest.extend(b"ab");
             rest.append_from(&mut output, from, 0);
