@@ -10,6 +10,9 @@ use tokio::io::unix::AsyncFd;
 /// How many events are taken at once.
 const EVENTS_MAX: usize = 128;
 
+/// While so many are served others come: that is asked at once, which is then cheaper than to be woken.
+const EVENTS_MANY: usize = 16;
+
 /// The queue, and the events that were taken last.
 pub struct EventQueue {
     queue: AsyncFd<Queue>,
@@ -46,11 +49,13 @@ impl EventQueue {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            if !self.events.is_empty() {
-                // While these are served others come: that is asked here, which is cheaper than to be woken.
+            let count = self.events.iter().count();
+            if count < EVENTS_MANY {
+                ready.clear_ready();
+            }
+            if count > 0 {
                 return Ok(true);
             }
-            ready.clear_ready();
         }
     }
 
