@@ -1,7 +1,8 @@
 //! Appending: each worker has a lane, which is a segment of its own and what is not yet written to it.
 
 use super::format::{Frame, Record, SEGMENT_HEADER_BYTES, Seal, push_single};
-use super::store::{Location, Place, Segment, Store, Tally};
+use super::place::{Location, Place};
+use super::store::{Segment, Store, Tally};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};

@@ -1,6 +1,7 @@
 //! Reading what is not in the kernel's memory, for whoever can wait: one read of a record, for however many want it.
 
-use super::store::{Location, Store};
+use super::place::Location;
+use super::store::Store;
 use std::sync::Arc;
 use tokio::sync::watch;
 

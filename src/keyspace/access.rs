@@ -1,17 +1,17 @@
 //! A command's hold on its keys: what handlers read and write through.
 
+use super::locks::{Lock, Locks};
 use super::reclaim::Garbage;
 use super::{Change, ColdKeys, Effect, Keyspace, RandomSource, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::entry::NewValue;
 use crate::memory::slot::{EntryMut, EntryRef};
-use crate::memory::{Entry, KeyHash, ShardGuard, ShardState};
+use crate::memory::{Entry, KeyHash, ShardState};
 use crate::value::hash::Hash;
 use crate::value::journal::Edit;
 use crate::value::string::StringRef;
 use crate::value::{Collection, Typed};
 use smallvec::SmallVec;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A key of a command.
@@ -51,58 +51,6 @@ pub enum Expiry {
     Keep,
     /// Unix milliseconds.
     At(i64),
-}
-
-pub(super) struct Lock<'a> {
-    pub(super) database: usize,
-    pub(super) shard: usize,
-    pub(super) guard: ShardGuard<'a>,
-}
-
-/// The shards that a command holds, in lock order. Most commands hold one: that is told apart once, and no list of one
-/// is looked into each time.
-pub(super) enum Locks<'a> {
-    One(Lock<'a>),
-    Many(Vec<Lock<'a>>),
-}
-
-impl<'a> Locks<'a> {
-    /// The state of the shard at an index that [`Access::lock_of`] or [`Access::find`] gave.
-    #[inline(always)]
-    fn state(&self, index: usize) -> &ShardState {
-        match self {
-            Locks::One(lock) => &lock.guard,
-            Locks::Many(locks) => &locks[index].guard,
-        }
-    }
-
-    /// The same, to change.
-    #[inline(always)]
-    fn state_mut(&mut self, index: usize) -> &mut ShardState {
-        match self {
-            Locks::One(lock) => &mut lock.guard,
-            Locks::Many(locks) => &mut locks[index].guard,
-        }
-    }
-}
-
-impl<'a> Deref for Locks<'a> {
-    type Target = [Lock<'a>];
-    fn deref(&self) -> &[Lock<'a>] {
-        match self {
-            Locks::One(lock) => std::slice::from_ref(lock),
-            Locks::Many(locks) => locks,
-        }
-    }
-}
-
-impl DerefMut for Locks<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        match self {
-            Locks::One(lock) => std::slice::from_mut(lock),
-            Locks::Many(locks) => locks,
-        }
-    }
 }
 
 /// What else than its own keys a command uses.

@@ -6,7 +6,8 @@
 //! Of most values the record has the whole. Of a large collection it has what was done to it, a delta, as long as all
 //! deltas together are shorter than the whole: shards know which records make up such a value ([`Chain`]).
 
-use super::access::{Access, Lock};
+use super::access::Access;
+use super::locks::Lock;
 use super::tier::{Tier, TierScratch};
 use super::{Key, Keyspace, Scratch};
 use crate::disk::format::{self, RECORD_HEADER_BYTES, flag};

@@ -11,6 +11,7 @@ mod compact;
 mod effect;
 mod evict;
 mod expire;
+mod locks;
 mod log;
 mod notify;
 mod reclaim;
