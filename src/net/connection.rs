@@ -6,7 +6,7 @@
 
 use super::held::REQUEST_BYTES_MAX;
 use super::stream::Stream;
-use super::wait::{Waiting, synced, waiting};
+use super::wait::{Waiting, all_synced, synced, waiting};
 use super::worker::Local;
 use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
 use crate::clock;
@@ -74,10 +74,16 @@ pub struct Connection {
     sent: usize,
     over_soft_limit_since_ms: Option<i64>,
     wait: Option<Waiting>,
-    /// Whether `wait` is for a key.
-    blocked: bool,
+    /// Whether `wait` may be long, and nothing is to come of it once the client has gone.
+    watched: bool,
     /// Whether what is written must not be sent before `wait` is over.
     hold_replies: bool,
+    /// What is waited for after `wait`, with what the two above are then.
+    next_wait: Option<(Waiting, bool, bool)>,
+    /// Whether `wait` brings the reply of a client that waits for a key.
+    blocked: bool,
+    /// Whether the reply that `wait` brings is not wanted (CLIENT REPLY SKIP).
+    skips_reply: bool,
     /// Whether a request that it has read is held, to be run later in the round.
     held: bool,
     /// Whether what is to be sent waits for the log.
@@ -108,8 +114,11 @@ impl Connection {
             sent: 0,
             over_soft_limit_since_ms: None,
             wait: None,
-            blocked: false,
+            watched: false,
             hold_replies: false,
+            next_wait: None,
+            blocked: false,
+            skips_reply: false,
             held: false,
             unsettled: false,
             wrote: false,
@@ -156,27 +165,40 @@ impl Connection {
             }
             if let Some(wait) = &mut self.wait {
                 let Poll::Ready(reply) = wait.as_mut().poll(cx) else {
-                    return match self.watch_blocked(local) {
+                    return match self.watch(local) {
                         Flow::End(turn) => turn,
                         Flow::Continue => self.hold(local),
                     };
                 };
                 self.wait = None;
-                if let Some(mut reply) = reply {
-                    self.blocked = false;
-                    if self.state.reply_mode == ReplyMode::On {
-                        local.out.append_from(&mut reply, 0, 0);
+                if let Some((next, watched, hold_replies)) = self.next_wait.take() {
+                    self.wait = Some(next);
+                    (self.watched, self.hold_replies) = (watched, hold_replies);
+                    if !hold_replies && let Flow::End(turn) = self.flush(local) {
+                        return turn;
                     }
+                    continue;
+                }
+                let blocked = std::mem::take(&mut self.blocked);
+                let skips = std::mem::take(&mut self.skips_reply);
+                if let Some(mut reply) = reply
+                    && !skips
+                    && self.state.reply_mode == ReplyMode::On
+                {
+                    local.out.append_from(&mut reply, 0, 0);
+                }
+                // Another client's write has served it, which may not be on the disk.
+                if blocked && let Some(synced) = all_synced(&self.services) {
+                    self.wait = Some(synced);
+                    (self.watched, self.hold_replies) = (false, true);
+                    continue;
                 }
                 self.client.set_flags(Flags::BLOCKED, false);
                 // What a client held back does not run when the client has gone meanwhile.
-                match self.stream.read(local.room()) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Turn::Closed,
-                    Poll::Ready(Ok(len)) => {
-                        self.input.extend_from_slice(&local.room()[..len]);
-                        self.resume = true;
-                    }
-                    Poll::Pending => {}
+                if std::mem::take(&mut self.watched)
+                    && let Flow::End(turn) = self.take_input(local)
+                {
+                    return turn;
                 }
             }
             if self.mailbox().is_waiting() {
@@ -258,15 +280,21 @@ impl Connection {
 
     /// A client that waits for a key must not be given anything once it has gone: looks for its end, and
     /// keeps what it sends for later.
-    fn watch_blocked(&mut self, local: &mut Local) -> Flow {
-        if !self.blocked {
+    fn watch(&mut self, local: &mut Local) -> Flow {
+        if !self.watched {
             return Flow::Continue;
         }
-        if self.mailbox().is_waiting() {
+        if self.mailbox().is_waiting() && !self.hold_replies {
             deliver_mail(self.mailbox(), &self.state, &mut local.out);
         }
-        let limit = local.engine.settings().client_query_buffer_limit.clamp(1, QUERY_BYTES_MAX);
-        while (self.input.len() as u64) < limit {
+        self.take_input(local)
+    }
+
+    /// Reads what there is, to run it later.
+    fn take_input(&mut self, local: &mut Local) -> Flow {
+        let limit = local.engine.settings().client_query_buffer_limit;
+        let limit = if limit == 0 { QUERY_BYTES_MAX } else { limit.min(QUERY_BYTES_MAX) };
+        for _ in 0..READS_PER_TURN {
             match self.stream.read(local.room()) {
                 Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Turn::Closed),
                 Poll::Ready(Ok(len)) => {
@@ -275,8 +303,17 @@ impl Connection {
                 }
                 Poll::Pending => return Flow::Continue,
             }
+            if self.input.len() as u64 >= limit {
+                return Flow::End(Turn::Closed);
+            }
         }
-        Flow::End(Turn::Closed)
+        if self.wait.is_none() {
+            return Flow::Continue;
+        }
+        match self.hold(local) {
+            Turn::Idle => Flow::End(Turn::Again),
+            turn => Flow::End(turn),
+        }
     }
 
     /// Reads once and runs what is there.
@@ -417,9 +454,11 @@ impl Connection {
                 return false;
             }
             Ok(Some(flush)) => {
-                self.hold_replies = true;
-                let before = self.wait.take();
-                self.wait = synced(&self.services, *flush, before);
+                if let Some(synced) = synced(&self.services, *flush) {
+                    let before = self.wait.replace(synced);
+                    self.next_wait = before.map(|before| (before, self.watched, self.hold_replies));
+                    (self.watched, self.hold_replies) = (false, true);
+                }
             }
             Ok(None) => {}
         }
@@ -548,6 +587,7 @@ impl Connection {
         for index in 0..local.requests.len() {
             let request: Request = local.requests[index];
             let args = Args::new(buffer, &local.args[request.first..request.first + request.len]);
+            let skips = matches!(self.state.reply_mode, ReplyMode::SkipNext | ReplyMode::Skipping);
             let wait = local.engine.run(&self.client, &mut self.state, &request, args, &mut local.out);
             if self.mailbox().is_waiting() {
                 deliver_mail(self.mailbox(), &self.state, &mut local.out);
@@ -577,6 +617,8 @@ impl Connection {
                         _ => index + 1,
                     };
                     self.blocked = matches!(wait, Wait::Blocked(_));
+                    self.watched = matches!(wait, Wait::Blocked(_) | Wait::Durable(_) | Wait::Unpaused);
+                    self.skips_reply = skips;
                     self.wait = Some(waiting(&self.services, wait));
                     return Some(next);
                 }

@@ -65,7 +65,7 @@ fn note_excess(services: &Services, settings: &Settings) {
 /// Closes a client that was idle for too long; lets one look that is over its soft limit.
 fn look_at(client: &Client, settings: &Settings, now_ms: i64) {
     let idle_ms = now_ms - client.active_at_ms.load(Relaxed);
-    let may_idle = client.flags().intersects(Flags::PUBSUB | Flags::MONITOR);
+    let may_idle = client.flags().intersects(Flags::PUBSUB | Flags::MONITOR | Flags::BLOCKED);
     if settings.timeout_seconds > 0 && !may_idle && idle_ms > settings.timeout_seconds as i64 * 1000 {
         client.mailbox.close();
     } else if client.output_bytes.load(Relaxed) > 0 {

@@ -74,6 +74,17 @@ struct Seat {
     bell: Arc<Bell>,
     /// The bell, as futures know it.
     waker: Waker,
+    /// Whether it is among those who have a turn: one in a round is enough, whatever calls for it.
+    has_turn: bool,
+}
+
+/// Puts a connection on the list of those who have a turn.
+fn give_turn(seats: &mut Slab<Box<Seat>>, turns: &mut Vec<usize>, number: usize) {
+    if let Some(seat) = seats.get_mut(number)
+        && !std::mem::replace(&mut seat.has_turn, true)
+    {
+        turns.push(number);
+    }
 }
 
 /// The connections of a worker.
@@ -143,7 +154,7 @@ impl Rounds {
         client.mailbox.set_waker(&waker);
         self.services.clients.add(Arc::clone(&client));
         let connection = Connection::new(number, stream, Arc::clone(&self.services), client);
-        entry.insert(Box::new(Seat { connection, bell, waker }));
+        entry.insert(Box::new(Seat { connection, bell, waker, has_turn: false }));
         self.again.push(number);
         Ok(())
     }
@@ -155,11 +166,14 @@ impl Rounds {
                 tracing::error!(%error, "the event queue of a worker does not answer");
                 false
             });
-            self.turns.append(&mut self.again);
+            for number in self.again.drain(..) {
+                give_turn(&mut self.seats, &mut self.turns, number);
+            }
             for event in self.queue.events() {
-                if let Some(seat) = self.seats.get_mut(event.token().0) {
+                let number = event.token().0;
+                if let Some(seat) = self.seats.get_mut(number) {
                     seat.connection.note(event);
-                    self.turns.push(event.token().0);
+                    give_turn(&mut self.seats, &mut self.turns, number);
                 }
             }
             self.take_rung(cx);
@@ -187,7 +201,7 @@ impl Rounds {
             if let Some(seat) = self.seats.get(number)
                 && seat.bell.rung.swap(false, Ordering::AcqRel)
             {
-                self.turns.push(number);
+                give_turn(&mut self.seats, &mut self.turns, number);
             }
         }
     }
@@ -195,6 +209,9 @@ impl Rounds {
     fn round(&mut self, local: &mut Local) {
         let mut turns = std::mem::take(&mut self.turns);
         for number in turns.drain(..) {
+            if let Some(seat) = self.seats.get_mut(number) {
+                seat.has_turn = false;
+            }
             self.drive(local, number);
             if local.engine.unsettled_requests() >= ROUND_REQUESTS {
                 let outcome = local.engine.settle();

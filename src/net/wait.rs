@@ -4,6 +4,7 @@ use super::migrate::migrate;
 use crate::clock;
 use crate::command::{Durability, Services, Wait};
 use crate::disk::load::load;
+use crate::disk::store::SyncPolicy;
 use crate::resp::{Output, Reply};
 use std::future::Future;
 use std::pin::Pin;
@@ -44,18 +45,22 @@ pub fn waiting(services: &Arc<Services>, wait: Wait) -> Waiting {
     }
 }
 
-/// Until the flush of this number is on the disk, and then for what else is waited for.
-pub fn synced(services: &Arc<Services>, flush: u64, then: Option<Waiting>) -> Option<Waiting> {
+/// Until all that was given to the kernel is on the disk, where that is what a reply means.
+pub fn all_synced(services: &Arc<Services>) -> Option<Waiting> {
+    let tier = services.keyspace.tier()?;
+    let must_sync = tier.logs() && tier.sync_policy() == SyncPolicy::Always;
+    if must_sync { synced(services, tier.store().last_flush()) } else { None }
+}
+
+/// Until the flush of this number is on the disk.
+pub fn synced(services: &Arc<Services>, flush: u64) -> Option<Waiting> {
     let store = services.keyspace.tier()?.store();
     let mut synced = store.synced();
     store.want_sync();
     Some(Box::pin(async move {
         // The sender lives as long as the server.
         let _ = synced.wait_for(|synced| *synced >= flush).await;
-        match then {
-            Some(then) => then.await,
-            None => None,
-        }
+        None
     }))
 }
 
