@@ -32,8 +32,9 @@ const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// When a connection's requests have been answered with so much, the others have their turn.
 const TURN_BYTES: usize = 1 << 20;
 
-/// After so many reads in a row the others have their turn, too.
+/// After so many reads in a row, or a read that brings the requests to so many, the others have their turn, too.
 const READS_PER_TURN: u32 = 8;
+pub const TURN_REQUESTS: usize = 1024;
 
 /// How a connection's turn has ended.
 #[derive(PartialEq, Eq, Debug)]
@@ -233,7 +234,7 @@ impl Connection {
             if !self.stream.is_readable() {
                 return Turn::Idle;
             }
-            if reads == READS_PER_TURN {
+            if reads == READS_PER_TURN || (reads > 0 && local.engine.unsettled_requests() >= TURN_REQUESTS) {
                 return Turn::Again;
             }
             reads += 1;

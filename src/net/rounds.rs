@@ -11,7 +11,7 @@
 //! Replies to what runs in step 2 leave there if the log need not be written for them. The sockets have an event queue of their own, which
 //! the worker's runtime watches: it wakes the rounds and not each connection.
 
-use super::connection::{Connection, Turn};
+use super::connection::{Connection, TURN_REQUESTS, Turn};
 use super::queue::EventQueue;
 use super::stream::Stream;
 use super::worker::{Local, NewClient};
@@ -30,8 +30,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// After so many requests the log is written and replies leave, even where the round goes on.
-const ROUND_REQUESTS: usize = 1024;
 /// After so many rounds in a row the runtime has its turn: what else the worker does.
 const ROUNDS_IN_A_ROW: usize = 16;
 
@@ -213,7 +211,7 @@ impl Rounds {
                 seat.has_turn = false;
             }
             self.drive(local, number);
-            if local.engine.unsettled_requests() >= ROUND_REQUESTS {
+            if local.engine.unsettled_requests() >= TURN_REQUESTS {
                 let outcome = local.engine.settle();
                 self.settle(local, &outcome);
             }

@@ -203,3 +203,58 @@ fn requests_of_many_clients_that_are_ready_at_once_are_answered_each_to_its_own(
     counts.dedup();
     assert_eq!(counts.len(), 59);
 }
+
+/// After a wait the end of the input was looked for before the replies were sent: a client that had shut its sending side never
+/// learnt that its write was on the disk.
+#[test]
+fn a_client_that_has_half_closed_is_told_what_it_waited_for() {
+    if strata_only("it is about the log's waits") {
+        return;
+    }
+    let server = Server::start(&["--appendonly", "yes", "--appendfsync", "always", "--l2-size", "256mb"]);
+    for requests in [vec!["SET a 1"], vec!["SET a 1", "SET b 2", "GET a"]] {
+        let mut c = server.client();
+        requests.iter().for_each(|request| c.send(request));
+        c.close_write();
+        let replies = c.read_to_end();
+        assert!(replies.starts_with(b"+OK\r\n"), "{}", show(&replies));
+    }
+    // What comes after a write in the pipeline does not hold its reply back.
+    let mut c = server.client();
+    c.send("SET a 1");
+    c.send("BLPOP nothing 0");
+    c.expect_next("+OK");
+}
+
+/// WAIT and a pause did not notice that their client had gone: its connection stayed for good.
+#[test]
+fn clients_that_leave_while_they_wait_are_gone() {
+    let server = Server::start(&[]);
+    let mut admin = server.client();
+    for _ in 0..20 {
+        let mut c = server.client();
+        c.send("WAIT 1 0");
+        let mut c = server.client();
+        c.send("BLPOP nothing 0");
+    }
+    eventually("they are gone", || (admin.info("connected_clients") == "1").then_some(()));
+    admin.expect("CLIENT PAUSE 100000 WRITE", "+OK");
+    for _ in 0..20 {
+        server.client().send("SET paused 1");
+    }
+    eventually("they are gone", || (admin.info("connected_clients") == "1").then_some(()));
+    admin.expect("CLIENT UNPAUSE", "+OK");
+    admin.expect("EXISTS paused", ":0");
+}
+
+/// The reply of a command that waited was sent although CLIENT REPLY SKIP had asked for none.
+#[test]
+fn a_reply_that_is_skipped_is_skipped_after_a_wait() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    for waits in ["BLPOP nothing 0.05", "WAIT 1 50"] {
+        c.send("CLIENT REPLY SKIP");
+        c.send(waits);
+        c.expect("ECHO after", "$5 after");
+    }
+}
