@@ -1,6 +1,5 @@
 //! CPU per command, throughput and latency of busy servers, with one thread each and with two.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::load::{Load, Plan, Turn, WARM_UP, measure};
@@ -16,6 +15,13 @@ pub const CLIENTS: usize = 50;
 const VALUE_BYTES: usize = 64;
 /// Two workers are compared to one at the throughput of one divided by this.
 const OFFERED_PART: f64 = 2.0;
+
+/// Strata with two workers.
+const TWO: &str = "strata-2";
+/// With one, on the other core than the load.
+const ONE: &str = "strata-1";
+/// With one, on the core of the load.
+const ONE_BESIDE_LOAD: &str = "strata-1b";
 
 /// One worker a server, on a core of its own.
 pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -45,33 +51,38 @@ pub fn one_worker(options: &Options, report: &mut Report) -> Result<(), Failure>
 /// Two workers a server; both cores are shared with the load.
 pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure> {
     report.section(&format!(
-        "workers: 2 threads a server on cores {} and {}, which the load shares, {CLIENTS} clients; -1 and -2 are workers",
+        "workers: 2 threads a server on cores {} and {}, which the load shares, {CLIENTS} clients; {} has one worker, {} \
+         one on the core of the load",
         system::LOAD_CORE,
         system::SERVER_CORE,
+        ONE,
+        ONE_BESIDE_LOAD,
     ));
     let cores = [system::LOAD_CORE, system::SERVER_CORE];
     system::pin_self(&cores)?;
     let mut servers = Vec::new();
     for template in options.servers.iter().filter(|template| template.takes_threads()) {
-        servers.push(start(template, 2, &cores, options)?);
+        let mut two = start(template, 2, &cores, options)?;
         if template.name == "strata" {
-            let mut one = start(template, 1, &cores, options)?;
-            one.name = "strata-1".to_owned();
-            servers.push(one);
+            two.name = TWO.to_owned();
+            for (name, core) in [(ONE, system::SERVER_CORE), (ONE_BESIDE_LOAD, system::LOAD_CORE)] {
+                let mut one = start(template, 1, &[core], options)?;
+                one.name = name.to_owned();
+                servers.push(one);
+            }
         }
-    }
-    for server in &mut servers {
-        if server.name == "strata" {
-            server.name = "strata-2".to_owned();
-        }
+        servers.push(two);
     }
     for (work, pipeline) in works(options) {
-        let all: Vec<&Server> = servers.iter().filter(|server| work.exists_in(server.protocol)).collect();
+        let all: Vec<&Server> = servers
+            .iter()
+            .filter(|server| server.name != ONE_BESIDE_LOAD && work.exists_in(server.protocol))
+            .collect();
         let rows = measure(&all, work, pipeline, plan(options))?;
         report.table(&format!("{} x{pipeline}", work.name()), &rows);
         if let (Some((_, two)), Some((_, one)), Some((_, redis))) = (
-            rows.iter().find(|(name, _)| name == "strata-2"),
-            rows.iter().find(|(name, _)| name == "strata-1"),
+            rows.iter().find(|(name, _)| name == TWO),
+            rows.iter().find(|(name, _)| name == ONE),
             rows.iter().find(|(name, _)| name == "redis"),
         ) {
             let name = format!("{} x{pipeline}", work.name());
@@ -88,8 +99,12 @@ pub fn two_workers(options: &Options, report: &mut Report) -> Result<(), Failure
     system::pin_self(&[system::LOAD_CORE])
 }
 
-/// What a command costs two workers, and what one, when both are offered the same. At full load two workers and the
+/// What a command costs two workers, and what one, when all are offered the same. At full load two workers and the
 /// load generator are three threads for two cores, and one worker has a core of its own: that compares schedules.
+///
+/// A worker on the core of the load finds in its caches what the load's thread has put into the sockets, one on the other
+/// core has to fetch it: that is most of what a command costs without a pipeline. Of two workers one is here and one there,
+/// so they are compared to the mean of one worker here and one there.
 fn same_load(
     servers: &[Server],
     work: Work,
@@ -98,23 +113,21 @@ fn same_load(
     options: &Options,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let both: Vec<&Server> =
-        ["strata-1", "strata-2"].iter().filter_map(|name| servers.iter().find(|s| s.name == *name)).collect();
+    let all: Vec<&Server> = [ONE, ONE_BESIDE_LOAD, TWO]
+        .iter()
+        .filter_map(|name| servers.iter().find(|s| s.name == *name))
+        .collect();
     let interval = Duration::from_secs_f64((CLIENTS * pipeline) as f64 / rate);
-    let mut sleeps = [Vec::new(), Vec::new()];
-    let mut turns: Vec<Vec<Turn>> = both.iter().map(|_| Vec::new()).collect();
+    let mut sleeps: Vec<Vec<f64>> = all.iter().map(|_| Vec::new()).collect();
+    let mut turns: Vec<Vec<Turn>> = all.iter().map(|_| Vec::new()).collect();
     let mut loads = Vec::new();
-    for server in &both {
+    for server in &all {
         // A worker beside the load would interrupt it for every request, and sleep after each.
         system::set_patient(server.pid(), true)?;
         loads.push(Load::connect(server, CLIENTS, options.keys, VALUE_BYTES)?);
     }
-    // Here both workers can run when they have something to do; at full load it is the scheduler that chooses which of them
-    // shares its core with the load.
-    let with_two = both.iter().find(|server| server.name == "strata-2");
-    let before_all = with_two.map(|server| system::thread_cpu_ns(server.pid())).transpose()?;
     for _ in 0..options.rounds {
-        for (index, (server, load)) in both.iter().zip(&mut loads).enumerate() {
+        for (index, (server, load)) in all.iter().zip(&mut loads).enumerate() {
             load.bursts(server, work, pipeline, interval, WARM_UP)?;
             let before = system::sleeps(server.pid())?;
             let turn = load.bursts(server, work, pipeline, interval, options.round)?;
@@ -122,20 +135,21 @@ fn same_load(
             turns[index].push(turn);
         }
     }
-    for server in &both {
+    for server in &all {
         system::set_patient(server.pid(), false)?;
+        if server.name == TWO {
+            spread(report, work, pipeline, server)?;
+        }
     }
-    let names = both.iter().map(|server| server.name.clone());
+    let names = all.iter().map(|server| server.name.clone());
     let rows: Vec<(String, Figures)> = names.zip(turns.iter().map(|turns| Figures::of(turns))).collect();
     let name = format!("{} x{pipeline}", work.name());
     report.table(&format!("{name}, {rate:.0}/s offered"), &rows);
-    let [one, two] = [0, 1].map(|index| median(std::mem::take(&mut sleeps[index])));
-    if let (Some(server), Some(before)) = (with_two, before_all) {
-        spread(report, work, pipeline, server, &before)?;
+    for (server, sleeps) in all.iter().zip(sleeps) {
+        println!("  commands each time a thread of {} slept: {:.1}", server.name, 1.0 / median(sleeps));
     }
-    println!("  commands each time a thread slept: {:.1} with 1 worker, {:.1} with 2", 1.0 / one, 1.0 / two);
-    if let [(_, one), (_, two)] = rows.as_slice() {
-        let ratio = two.cpu_us / one.cpu_us;
+    if let [(_, one), (_, beside_load), (_, two)] = rows.as_slice() {
+        let ratio = two.cpu_us / ((one.cpu_us + beside_load.cpu_us) / 2.0);
         report.at_most(format!("CPU per command of 2 workers to 1 at the same load, {name}"), ratio, 1.15);
     }
     Ok(())
@@ -199,30 +213,16 @@ fn targets(report: &mut Report, work: Work, pipeline: usize, rows: &[(String, Fi
     }
 }
 
-/// How evenly the two busiest threads of the server shared the work since `before`.
-fn spread(
-    report: &mut Report,
-    work: Work,
-    pipeline: usize,
-    server: &Server,
-    before: &[(u32, String, u64)],
-) -> Result<(), Failure> {
-    let before: HashMap<u32, u64> = before.iter().map(|(id, _, used)| (*id, *used)).collect();
-    let mut used: Vec<(u64, String)> = system::thread_cpu_ns(server.pid())?
-        .into_iter()
-        .map(|(id, name, used)| (used - before.get(&id).copied().unwrap_or(0).min(used), name))
-        .collect();
-    used.sort_by(|a, b| b.cmp(a));
-    let total: u64 = used.iter().map(|(used, _)| used).sum();
-    let shares: Vec<String> = used
-        .iter()
-        .take(3)
-        .map(|(used, name)| format!("{name} {:.0}%", *used as f64 * 100.0 / total.max(1) as f64))
-        .collect();
-    println!("  threads of {}: {}", server.name, shares.join(", "));
-    if let [(first, _), (second, _), ..] = used.as_slice() {
-        let ratio = *first as f64 / (*second).max(1) as f64;
-        report.at_most(format!("busier worker to the other, {} x{pipeline}", work.name()), ratio, 1.25);
-    }
+/// How evenly the connections are spread over the two workers.
+fn spread(report: &mut Report, work: Work, pipeline: usize, server: &Server) -> Result<(), Failure> {
+    let sockets = system::watched_sockets(server.pid())?;
+    let [first, second, ..] = sockets.as_slice() else { return Err("two event queues were expected".into()) };
+    println!("  connections of the workers of {}: {first} and {second}", server.name);
+    let ratio = *first as f64 / (*second).max(1) as f64;
+    report.at_most(
+        format!("connections of one worker to the other's, {} x{pipeline}", work.name()),
+        ratio,
+        1.1,
+    );
     Ok(())
 }

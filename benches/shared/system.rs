@@ -1,6 +1,7 @@
 //! What the operating system says and does: cores, CPU time, resident memory, limits. All `unsafe` of the benches that
 //! start servers is here.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::mem;
@@ -93,22 +94,35 @@ pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// CPU time of each thread of a process so far: its name and nanoseconds.
-pub fn thread_cpu_ns(pid: u32) -> Result<Vec<(u32, String, u64)>, Failure> {
-    let mut threads = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = entry?.path();
-        let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-        // A thread may end between the listing and the reading.
-        let (Some(id), Ok(name), Ok(stat)) =
-            (id, fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
-        else {
-            continue;
-        };
-        let used = stat.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
-        threads.push((id, name.trim().to_owned(), used));
+/// The threads of a process.
+fn threads(pid: u32) -> Result<Vec<i32>, Failure> {
+    let names = fs::read_dir(format!("/proc/{pid}/task"))?.map(|entry| Ok(entry?.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+}
+
+/// How many established TCP connections each event queue of a process watches, the busiest first.
+pub fn watched_sockets(pid: u32) -> Result<Vec<usize>, Failure> {
+    let established: HashSet<String> = fs::read_to_string(format!("/proc/{pid}/net/tcp"))?
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields.get(3) == Some(&"01"))
+        .filter_map(|fields| Some(format!("socket:[{}]", fields.get(9)?)))
+        .collect();
+    let mut counts = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        // A file may be closed between the listing and the reading.
+        let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
+        let watched =
+            text.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_ascii_whitespace().next());
+        let sockets = watched.filter(|fd| {
+            let target = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default();
+            target.to_str().is_some_and(|target| established.contains(target))
+        });
+        counts.push(sockets.count());
     }
-    Ok(threads)
+    counts.sort_by(|a, b| b.cmp(a));
+    Ok(counts)
 }
 
 /// Whether the threads of a process, when they wake, let others that run go on first.
@@ -116,9 +130,9 @@ pub fn set_patient(pid: u32, patient: bool) -> Result<(), Failure> {
     let policy = if patient { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
     // SAFETY: sched_param is integers, for which zero is the only priority of these policies.
     let param: libc::sched_param = unsafe { mem::zeroed() };
-    for (thread, _, _) in thread_cpu_ns(pid)? {
+    for thread in threads(pid)? {
         // SAFETY: the kernel reads one sched_param from the pointer, which is to one of ours.
-        let status = unsafe { libc::sched_setscheduler(thread.cast_signed(), policy, &param) };
+        let status = unsafe { libc::sched_setscheduler(thread, policy, &param) };
         if status != 0 {
             return Err(format!("scheduling of process {pid}: {}", io::Error::last_os_error()).into());
         }
