@@ -48,6 +48,15 @@ pub struct Transaction {
     pub needs_memory: bool,
 }
 
+impl Transaction {
+    /// How many arguments all requests have, and bytes.
+    pub fn size(&self) -> (usize, usize) {
+        self.requests
+            .iter()
+            .fold((0, 0), |(args, bytes), request| (args + request.ends.len(), bytes + request.bytes.len()))
+    }
+}
+
 /// What a client watches.
 #[derive(Debug, Default)]
 pub struct Watching {

@@ -340,7 +340,9 @@ impl Engine {
         if writes && refusal.is_none() {
             // As with memory: what cannot grow is not refused for lack of room.
             let frees = row.has(Flag::Write) && !row.has(Flag::DenyOom);
-            match self.services.keyspace.log_ready(&mut self.scratch, frees) {
+            let transaction = state.transaction.as_ref().filter(|_| row.name == "exec");
+            let (count, bytes) = transaction.map_or((args.len(), args.bytes()), |queued| queued.size());
+            match self.services.keyspace.log_ready(&mut self.scratch, frees, count, bytes) {
                 Ok(()) => {}
                 Err(NotReady::Yet) => return Some(Wait::Retry(ROOM_EVERY)),
                 Err(NotReady::Failed(why)) => {

@@ -315,7 +315,7 @@ pub static PARAMETERS: &[Parameter] = rows! {
     "appendfsync", appendfsync, Choice(FSYNCS), "everysec", Runtime,
         "When what was logged is synced: before the reply, once a second, or when the kernel likes";
     "l2-size", l2_size, Memory(0, LONG), "4gb", Runtime,
-        "Bytes of disk that the second tier may take; 0 for no second tier", unit "bytes";
+        "Bytes of disk that the second tier may take, at least 16mb; 0 for no second tier", unit "bytes", adjust l2_size;
     "l2-reclaim-mb-per-second", l2_reclaim_mb_per_second, Integer(0, INT), "128", Runtime,
         "How much of the log is read a second to remove what no longer counts, while there is room; 0 for no bound",
         unit "megabytes";
@@ -344,6 +344,15 @@ fn workers(workers: &mut usize) -> Result<(), String> {
 
 fn shards(shards: &mut usize) -> Result<(), String> {
     if shards.is_power_of_two() { Ok(()) } else { Err("argument must be a power of two".to_owned()) }
+}
+
+/// With less, what workers write to and what is kept for reclaiming would be all there is.
+fn l2_size(bytes: &mut u64) -> Result<(), String> {
+    if *bytes == 0 || *bytes >= 16 << 20 {
+        Ok(())
+    } else {
+        Err("argument must be 0 or at least 16mb".to_owned())
+    }
 }
 
 fn file_name(name: &mut str) -> Result<(), String> {

@@ -7,13 +7,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
 
-/// A frame up to this size finds room without a new segment once [`Lane::ready`] has said yes.
-const READY_BYTES: u64 = 256 * 1024;
+/// So much room there is beyond what was asked for once [`Lane::ready`] has said yes: as much as the end of each segment may
+/// waste.
+const READY_BYTES_MAX: u64 = 256 * 1024;
+const READY_BYTES_MIN: u64 = 16 * 1024;
+const READY_PART: u64 = 64;
 /// What tombstones of one command need, roughly.
 const TOMBSTONES_BYTES: u64 = 4096;
-/// So many segments are left by ordinary writes, for those that free and for reclaiming; of these the latter keeps one.
-const RESERVE_OF_WRITES: u64 = 3;
-const RESERVE_OF_RECLAIMING: u64 = 1;
+/// So many segments are left by ordinary writes, for those that free and for reclaiming. Of these the latter keeps one for
+/// each of its two lanes: one for what is moved, and one for notes of what went.
+pub const RESERVE_OF_WRITES: u64 = 4;
+const RESERVE_OF_RECLAIMING: u64 = 2;
 /// More than this is written at once, not at the end of the batch.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// What a lane's buffer may keep of its room.
@@ -83,14 +87,19 @@ impl Lane {
         &self.store
     }
 
-    /// Makes sure that an ordinary frame can be appended.
+    /// Makes sure that frames of so many bytes can be appended, and an ordinary one.
     ///
     /// # Errors
     /// Why not.
     #[inline]
-    pub fn ready(&mut self) -> io::Result<()> {
-        let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
-        if room >= READY_BYTES && !self.store.has_failed() { Ok(()) } else { self.make_ready(READY_BYTES) }
+    pub fn ready(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(segment) = &self.segment else { return self.make_ready(bytes + READY_BYTES_MIN) };
+        let ready_bytes = bytes + (segment.capacity / READY_PART).clamp(READY_BYTES_MIN, READY_BYTES_MAX);
+        if segment.capacity - self.end >= ready_bytes && !self.store.has_failed() {
+            Ok(())
+        } else {
+            self.make_ready(ready_bytes)
+        }
     }
 
     /// Makes sure that frames of so many bytes together can be appended to the segment that is open then.
@@ -122,9 +131,9 @@ impl Lane {
 
     #[cold]
     fn make_ready(&mut self, bytes: u64) -> io::Result<()> {
-        let made = self.flush().and_then(|()| {
-            let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
-            if room < bytes { self.next_segment(bytes) } else { Ok(()) }
+        let made = self.flush().and_then(|()| match &self.segment {
+            Some(segment) if segment.capacity - self.end >= bytes => Ok(()),
+            _ => self.next_segment(bytes),
         });
         match &made {
             Ok(()) => self.store.heal(),
@@ -136,7 +145,7 @@ impl Lane {
 
     /// Goes on in a new segment. The buffer must be empty.
     fn next_segment(&mut self, bytes: u64) -> io::Result<()> {
-        let next = self.store.create(bytes, self.reserve * self.store.segment_bytes())?;
+        let next = self.store.create(bytes, self.reserve)?;
         self.seal = Seal::new(next.sequence);
         if let Some(full) = self.segment.replace(next) {
             self.store.seal(&full);
@@ -276,7 +285,7 @@ mod tests {
         let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
         let store = Arc::new(store.expect("no segments"));
         let mut lane = Lane::new(Arc::clone(&store));
-        lane.ready().expect("room");
+        lane.ready(0).expect("room");
         let record = |version| Record {
             version,
             space: 0,
@@ -305,7 +314,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("strata-lane-full-{}", std::process::id()));
         let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
         let mut lane = Lane::new(Arc::new(store.expect("no segments")));
-        lane.ready().expect("room");
+        lane.ready(0).expect("room");
         let room = lane.segment.as_ref().expect("open").capacity - lane.end;
         let record = Record {
             version: 1,

@@ -13,6 +13,7 @@ pub mod format;
 pub mod lane;
 pub mod load;
 pub mod place;
+mod room;
 pub mod scan;
 pub mod store;
 

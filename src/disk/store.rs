@@ -3,6 +3,7 @@
 use super::files::{Contents, Files, SegmentFile, WriteCheckpoint, is_resident};
 use super::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
 use super::place::{INDEX_BITS, Location, Place, SEGMENT_BYTES_MAX};
+use super::room::{Blank, Room};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 /// The tier should have at least so many segments.
-const SEGMENTS_MIN: u64 = 64;
+const SEGMENTS_MIN: u64 = 256;
 
 /// What is read of a record before its length is known.
 const FIRST_READ_BYTES: usize = 2048;
@@ -215,13 +216,9 @@ pub struct Store {
     /// Lanes of workers.
     pub(super) writers: AtomicUsize,
     next_sequence: AtomicU64,
-    size_max: AtomicU64,
+    room: Room,
     /// What is being read from disk; the sender goes when it is read.
     pub(super) reading: Mutex<HashMap<Location, watch::Receiver<()>>>,
-    /// Segments are being emptied: who finds no room should try again.
-    making_room: AtomicBool,
-    /// The next sequence number when it was last found that no segment is worth emptying.
-    found_none_at: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<String>,
     /// Counts flushes, so that a sync can say how far it came.
@@ -258,16 +255,14 @@ impl Store {
                 map: OnceLock::new(),
             })));
         }
-        Ok(Store {
+        let store = Store {
             files,
             segments: RwLock::new(segments),
             lanes: Mutex::default(),
             writers: AtomicUsize::new(0),
             next_sequence: AtomicU64::new(next_sequence),
-            size_max: AtomicU64::new(size_max),
+            room: Room::new(size_max),
             reading: Mutex::default(),
-            making_room: AtomicBool::new(false),
-            found_none_at: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
             // What is there already is synced once.
@@ -276,7 +271,9 @@ impl Store {
             sync_wanted: Mutex::new(false),
             sync_wake: Condvar::new(),
             counters: Counters::default(),
-        })
+        };
+        store.room.set_ceiling(store.ceiling());
+        Ok(store)
     }
 
     /// The highest sequence number that a segment has or had.
@@ -318,8 +315,13 @@ impl Store {
         segments
     }
 
-    /// The bytes that all segments take on the disk.
+    /// The bytes that all segments take on the disk, the one that was made ahead included.
     pub fn allocated_bytes(&self) -> u64 {
+        self.opened_bytes() + self.room.spare_bytes()
+    }
+
+    /// The bytes of all segments that were opened to be written.
+    pub fn opened_bytes(&self) -> u64 {
         self.segments.read().iter().flatten().map(|segment| segment.capacity).sum()
     }
 
@@ -330,12 +332,21 @@ impl Store {
 
     /// The bound of [`Self::allocated_bytes`].
     pub fn size_max(&self) -> u64 {
-        self.size_max.load(Relaxed)
+        self.room.size_max()
     }
 
-    /// Sets the bound.
+    /// Sets the bound. Where there is more, that is emptied as far as it can be.
     pub fn set_size_max(&self, bytes: u64) {
-        self.size_max.store(bytes, Relaxed);
+        if self.room.set_size_max(bytes) {
+            self.room.set_ceiling(self.ceiling());
+        }
+    }
+
+    /// What there is, and room to move a segment or two.
+    fn ceiling(&self) -> u64 {
+        let segments = self.segments.read();
+        let largest = segments.iter().flatten().map(|segment| segment.capacity).max().unwrap_or(0);
+        segments.iter().flatten().map(|segment| segment.capacity).sum::<u64>() + 2 * largest
     }
 
     /// How large new segments are.
@@ -343,8 +354,49 @@ impl Store {
         (self.size_max() / SEGMENTS_MIN).next_power_of_two().clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES)
     }
 
-    /// Makes a segment with room for a frame of so many bytes. `reserve` bytes of the bound are left for
-    /// others.
+    /// Makes the next segment, if there is none yet and the bound allows it: who needs one then need not wait for the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn prepare_spare(&self) -> io::Result<()> {
+        let capacity = self.segment_bytes();
+        if self.room.has_spare() || self.opened_bytes() + capacity > self.size_max() {
+            return Ok(());
+        }
+        let blank = self.make(capacity)?;
+        match self.room.keep_spare(blank) {
+            Some(other) => self.files.remove(other.sequence),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the segment that was made ahead: nobody needs it any more.
+    ///
+    /// # Errors
+    /// Those of the file system; the next start finds an empty segment then.
+    pub fn remove_spare(&self) -> io::Result<()> {
+        self.room.take_spare().map_or(Ok(()), |spare| self.files.remove(spare.sequence))
+    }
+
+    /// Waits until not just `seen` segments were opened to be written, or for `limit`; answers how many were.
+    pub fn wait_for_opened(&self, seen: u64, limit: Duration) -> u64 {
+        self.room.wait_for_opened(seen, limit)
+    }
+
+    /// Ends [`Self::wait_for_opened`] for all who wait.
+    pub fn wake(&self) {
+        self.room.wake();
+    }
+
+    fn make(&self, capacity: u64) -> io::Result<Blank> {
+        let sequence = self.next_sequence.fetch_add(1, Relaxed);
+        let file = self.files.create(sequence, capacity)?;
+        file.write_at(&segment_header(sequence), 0)?;
+        Ok(Blank { sequence, capacity, file })
+    }
+
+    /// Opens a new segment with room for a frame of so many bytes. `reserve` segments of the bound are left for others;
+    /// where none are it is for what is moved.
     ///
     /// # Errors
     /// Those of the file system; `StorageFull` where the bound is reached.
@@ -353,12 +405,19 @@ impl Store {
         if capacity > SEGMENT_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "one write is larger than 1 GiB"));
         }
-        if self.allocated_bytes() + capacity + reserve > self.size_max() {
+        let reserved = reserve * self.segment_bytes();
+        if self.opened_bytes() + capacity + reserved > self.room.bound(reserve == 0) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "l2-size is reached"));
         }
-        let sequence = self.next_sequence.fetch_add(1, Relaxed);
-        let file = self.files.create(sequence, capacity)?;
-        file.write_at(&segment_header(sequence), 0)?;
+        let Blank { sequence, capacity, file } = match self.room.take_spare() {
+            Some(spare) if spare.capacity >= capacity => spare,
+            Some(spare) => {
+                // There is room for one of them.
+                self.files.remove(spare.sequence)?;
+                self.make(capacity)?
+            }
+            None => self.make(capacity)?,
+        };
         let mut segments = self.segments.write();
         let index = segments.iter().position(Option::is_none).unwrap_or(segments.len());
         if index >> INDEX_BITS != 0 {
@@ -379,6 +438,8 @@ impl Store {
             segments.push(None);
         }
         segments[index] = Some(Arc::clone(&segment));
+        drop(segments);
+        self.room.note_opened();
         Ok(segment)
     }
 
@@ -394,6 +455,7 @@ impl Store {
     pub fn remove(&self, segment: &Segment) -> io::Result<()> {
         self.files.remove(segment.sequence)?;
         self.segments.write()[segment.index] = None;
+        self.room.lower_ceiling(self.ceiling());
         Ok(())
     }
 
@@ -551,21 +613,19 @@ impl Store {
         }
     }
 
-    /// Notes whether segments are being emptied, or none is worth it.
-    pub fn set_making_room(&self, making: bool) {
-        if !making {
-            self.found_none_at.store(self.next_sequence.load(Relaxed), Relaxed);
-        }
-        self.making_room.store(making, Relaxed);
+    /// How many segments were opened to be written so far.
+    pub fn opened(&self) -> u64 {
+        self.room.opened()
+    }
+
+    /// Notes whether a segment is being emptied, or none is worth it, as was found when so many had been opened.
+    pub fn set_making_room(&self, making: bool, opened: u64) {
+        self.room.set_making(making, opened);
     }
 
     /// Whether an error only means that there is no room yet.
     pub fn is_passing(&self, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::StorageFull
-            && error.raw_os_error().is_none()
-            && (self.making_room.load(Relaxed)
-                // Nobody has looked since the last segment was made.
-                || self.found_none_at.load(Relaxed) < self.next_sequence.load(Relaxed))
+        error.kind() == io::ErrorKind::StorageFull && error.raw_os_error().is_none() && self.room.is_hopeful()
     }
 
     /// Notes that writing failed. Writes are refused until it succeeds again.

@@ -4,8 +4,9 @@ use super::tier::Tier;
 use super::{Key, Keyspace, Scratch};
 use crate::config::NotifyFlags;
 use crate::disk::format::{self, SEGMENT_HEADER_BYTES, padded};
+use crate::disk::lane::RESERVE_OF_WRITES;
 use crate::disk::scan::scan;
-use crate::disk::store::{Segment, SyncPolicy};
+use crate::disk::store::{Segment, Store, SyncPolicy};
 use crate::disk::{Frame, Kind, Lane, Place, Record};
 use crate::memory::{Chain, ShardState};
 use std::io;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// So much is appended before entries are told where they are now.
-const BATCH_BYTES: usize = 256 * 1024;
+/// So much is appended before entries are told where they are now; also the part of a segment that its end may waste.
+const BATCH_BYTES_MAX: u64 = 256 * 1024;
+const BATCH_PART: u64 = 64;
 /// How long a lane may take to write what it holds, before a segment is left for the next round.
 const LANES_WAIT: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
 
@@ -62,10 +64,16 @@ impl Keyspace {
         now_ms: i64,
     ) -> io::Result<bool> {
         let Some(tier) = self.tier() else { return Ok(false) };
+        let opened = tier.store().opened();
         let chosen = choose(tier, rule.evict);
-        tier.store().set_making_room(chosen.is_some());
+        tier.store().set_making_room(chosen.is_some(), opened);
         let Some((segment, evict)) = chosen else { return Ok(false) };
-        self.remove_segment(tier, scratch, lane, &segment, evict, rule, now_ms)
+        let removed = self.remove_segment(tier, scratch, lane, &segment, evict, rule, now_ms);
+        if removed.is_err() {
+            // Nobody should wait for what does not come.
+            tier.store().set_making_room(false, tier.store().opened());
+        }
+        removed
     }
 
     /// As [`Self::compact`], of the oldest segment, whether or not that is worth it.
@@ -132,22 +140,27 @@ impl Keyspace {
         let mut frame = Frame::default();
         let mut moved = Vec::new();
         let mut result = Ok(());
-        let mut read = 0;
+        let (mut read, mut batch) = (0, 0);
+        let batch_bytes = (store.segment_bytes() / BATCH_PART).min(BATCH_BYTES_MAX) as usize;
+        let resident_too = evict != Evict::Nothing && self.is_mostly_resident();
         scan(&bytes, segment.sequence, |record, offset, len| {
             read += len as u64;
             if result.is_err() {
                 return;
             }
-            if frame.is_empty() || frame.len() + len > BATCH_BYTES {
+            if batch == 0 || batch + len > batch_bytes {
                 // The copies go to a segment that is there before it is decided which records count: a tombstone
                 // that is written meanwhile then outlives them.
-                result = self
-                    .move_batch(tier, lane, &mut frame, &mut moved)
-                    .and_then(|()| lane.ready_for((BATCH_BYTES.max(len) + len) as u64));
+                result = scratch
+                    .commit()
+                    .and_then(|()| self.move_batch(tier, lane, &mut frame, &mut moved))
+                    .and_then(|()| lane.ready_for((batch_bytes.max(len) + len) as u64));
                 if result.is_err() {
                     return;
                 }
+                batch = 0;
             }
+            batch += len;
             let place = Place::new(segment.location(offset), len);
             let database = tier.database_of(record.space);
             match (record.kind, database) {
@@ -177,22 +190,19 @@ impl Keyspace {
                         Evict::Volatile => record.expires_at_ms.is_some(),
                         Evict::All => true,
                     };
-                    match self.counts(key, place, may_go) {
+                    match self.counts(key, place, may_go, resident_too) {
                         Counts::Yes => {
                             let start = frame.len();
                             push(&mut frame, record);
                             moved.push(Moved { database, hash: key.hash, old: place, start, delta: None });
                         }
-                        Counts::Goes => {
-                            self.evict_cold(scratch, key, place, now_ms);
-                            result = scratch.commit();
-                        }
+                        Counts::Goes => self.evict_logged(scratch, key, place, now_ms),
                         Counts::No => {}
                     }
                 }
             }
             if rule.bytes_per_second > 0
-                && read >= BATCH_BYTES as u64
+                && read >= BATCH_BYTES_MAX
                 && evict == Evict::Nothing
                 && !is_tight(tier)
             {
@@ -201,6 +211,7 @@ impl Keyspace {
             }
         });
         result?;
+        scratch.commit()?;
         self.move_batch(tier, lane, &mut frame, &mut moved)
     }
 
@@ -257,7 +268,7 @@ impl Keyspace {
     }
 
     /// Whether the record at a place is that of its key.
-    fn counts(&self, key: Key<'_>, place: Place, may_go: bool) -> Counts {
+    fn counts(&self, key: Key<'_>, place: Place, may_go: bool, resident_too: bool) -> Counts {
         let state = self.database(key.database).shard_of(key.hash).lock();
         let position = key.hash.position();
         if state.table.cold_at(position).any(|(_, bits)| bits == place.location().bits()) {
@@ -265,11 +276,30 @@ impl Keyspace {
         }
         let entry = state.table.get(position, key.name);
         let has = entry.and_then(|entry| Place::from_bits(entry.place()));
-        if has.is_some_and(|has| has.location() == place.location()) { Counts::Yes } else { Counts::No }
+        match has {
+            Some(has) if has.location() != place.location() => Counts::No,
+            Some(_) if may_go && resident_too => Counts::Goes,
+            Some(_) => Counts::Yes,
+            None => Counts::No,
+        }
     }
 
-    /// Removes a cold key for good: both tiers are full.
-    fn evict_cold(&self, scratch: &mut Scratch, key: Key<'_>, place: Place, now_ms: i64) {
+    /// Whether less than half of all keys are on disk only: what is in memory is no choice of the most used ones then, and
+    /// goes by age like the rest.
+    fn is_mostly_resident(&self) -> bool {
+        let (mut keys, mut cold) = (0, 0);
+        for (_, database) in self.databases_in_use() {
+            for shard in database.shards() {
+                let state = shard.lock();
+                keys += state.table.len();
+                cold += state.table.cold_len();
+            }
+        }
+        cold * 2 < keys
+    }
+
+    /// Removes a key for good: the log is full.
+    fn evict_logged(&self, scratch: &mut Scratch, key: Key<'_>, place: Place, now_ms: i64) {
         let mut access = self.prepare(scratch, &[key], now_ms, false);
         let there = access.get(key, super::Lookup::Silent).is_some_and(|entry| {
             Place::from_bits(entry.place()).is_some_and(|has| has.location() == place.location())
@@ -337,10 +367,14 @@ fn repoint_delta(
     true
 }
 
-/// Whether the bound is near.
+/// Whether less than so many segments can be opened before ordinary writes find no room.
+fn is_near_full(store: &Store, segments: u64) -> bool {
+    store.opened_bytes() + (RESERVE_OF_WRITES + segments) * store.segment_bytes() > store.size_max()
+}
+
+/// Whether room is to be made before garbage has become cheap.
 fn is_tight(tier: &Tier) -> bool {
-    let store = tier.store();
-    store.allocated_bytes() + 5 * store.segment_bytes() > store.size_max()
+    is_near_full(tier.store(), 3)
 }
 
 /// The segment that is emptied best, if any is worth it, and what may be evicted from it.
@@ -356,8 +390,8 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
     };
     let emptiest = sealed.iter().min_by(|a, b| share(a).total_cmp(&share(b)))?;
     let share = share(emptiest);
-    let (allocated, live) = (store.allocated_bytes(), store.live_bytes());
-    let dead = allocated.saturating_sub(live);
+    let live = store.live_bytes();
+    let dead = store.opened_bytes().saturating_sub(live);
     let worth = if is_tight(tier) {
         // Where keys may go, that is cheaper than moving many for little room.
         share < if evict == Evict::Nothing { 0.9 } else { 0.75 }
@@ -369,8 +403,7 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
     if worth {
         return Some((Arc::clone(emptiest), Evict::Nothing));
     }
-    let full = allocated + 4 * store.segment_bytes() > store.size_max();
-    if full && evict != Evict::Nothing {
+    if evict != Evict::Nothing && is_near_full(store, 2) {
         return sealed.first().map(|oldest| (Arc::clone(oldest), evict));
     }
     None

@@ -11,6 +11,7 @@ use super::locks::Lock;
 use super::tier::{Tier, TierScratch};
 use super::{Key, Keyspace, Scratch};
 use crate::disk::format::{self, RECORD_HEADER_BYTES, flag};
+use crate::disk::store::SyncPolicy;
 use crate::disk::{Kind, Location, Place, Record};
 use crate::memory::{Chain, Entry, KeyHash, ShardState};
 use crate::rdb;
@@ -563,6 +564,11 @@ impl Keyspace {
     /// Where not all could be logged.
     pub fn write_all_out(&self, scratch: &mut Scratch) -> io::Result<()> {
         let Some(tier) = &self.tier else { return Ok(()) };
+        if tier.sync_policy() != SyncPolicy::Never {
+            // What is written now must not survive what was logged together with the value's last change.
+            scratch.commit()?;
+            tier.store.sync()?;
+        }
         for (number, database) in self.databases_in_use() {
             let space = tier.space(number);
             for shard in database.shards() {

@@ -168,6 +168,7 @@ impl Keyspace {
     /// Brings the values to memory that have deltas, and writes anew what part of the log must not speak of again.
     fn join(&self, tier: &Tier, deltas: Vec<Delta>, mut revoked: Vec<(u32, Box<[u8]>)>, now_ms: i64) {
         let mut scratch = Scratch::for_reclaiming(tier.store());
+        let mut is_synced = None;
         for group in deltas.chunk_by(|a, b| a.group() == b.group()) {
             let Some(database) = tier.database_of(group[0].space) else { continue };
             let shard = self.database(database).shard_index(KeyHash(group[0].hash));
@@ -178,7 +179,10 @@ impl Keyspace {
                 tier.store().counters.damaged.fetch_add(1, Relaxed);
                 tracing::warn!(database, "a value is older than it was: what was done to it is lost in part");
                 revoked.push((group[0].space, state.table.at(index).key().into()));
-            } else if tier.is_short_of_memory() && self.write_out(&mut scratch, state, group[0].space, index)
+            } else if tier.is_short_of_memory()
+                // As in `write_all_out`.
+                && *is_synced.get_or_insert_with(|| tier.store().sync().is_ok())
+                && self.write_out(&mut scratch, state, group[0].space, index)
             {
                 // It is free to go.
                 if scratch.commit().is_ok()

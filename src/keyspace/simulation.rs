@@ -230,7 +230,7 @@ impl Simulation {
 
     /// Writes some pairs in one command: all of them, or none.
     fn write(&mut self, keyspace: &Keyspace, scratch: &mut Scratch) {
-        if keyspace.log_ready(scratch, false).is_err() {
+        if keyspace.log_ready(scratch, false, 6, 6 * 6500).is_err() {
             return;
         }
         let pairs: BTreeSet<u64> = (0..1 + self.below(3)).map(|_| self.below(KEYS)).collect();
@@ -245,8 +245,12 @@ impl Simulation {
         let names: Vec<Vec<String>> = values.iter().map(|(pair, _)| names(*pair)).collect();
         let keys: Vec<_> = names.iter().flatten().map(|name| keyspace.key(0, name.as_bytes())).collect();
         let mut access = keyspace.prepare(scratch, &keys, NOW_MS, true);
+        // Nothing is logged for a key that was not there: another worker may have deleted it and not have told anybody yet,
+        // and who is told so then has only seen what that one did.
+        let mut is_logged = vec![true; values.len()];
         let filler = (self.below(8) == 0).then(|| "x".repeat(300 + self.below(3000) as usize));
-        for ((pair, value), names) in values.iter().zip(&names) {
+        for (((pair, value), names), is_logged) in values.iter().zip(&names).zip(&mut is_logged) {
+            *is_logged = value.is_some();
             for name in names {
                 let key = keyspace.key(0, name.as_bytes());
                 match value {
@@ -266,16 +270,16 @@ impl Simulation {
                             if len.is_multiple_of(3) { Expiry::At(NOW_MS + 1000) } else { Expiry::Clear };
                         access.put(key, text, expiry, NotifyFlags::STRING, "set");
                     }
-                    None => drop(access.delete(key, NotifyFlags::GENERIC, "del")),
+                    None => *is_logged |= access.delete(key, NotifyFlags::GENERIC, "del"),
                 }
             }
         }
         access.settle();
         // Who does not commit is in the middle of a batch.
         let acknowledged = self.below(4) > 0 && scratch.commit().is_ok();
-        for (pair, value) in values {
+        for ((pair, value), is_logged) in values.into_iter().zip(is_logged) {
             let may_be = self.pairs.get_mut(&pair).expect("every pair has one");
-            if acknowledged {
+            if acknowledged && is_logged {
                 may_be.killed.clear();
             }
             may_be.killed.insert(value);
@@ -366,7 +370,9 @@ impl Simulation {
             match self.below(100) {
                 0..50 => self.write(keyspace, scratch),
                 50..70 => self.write(keyspace, other),
-                70..80 => drop(self.sync(keyspace)),
+                // Where it fails there is none.
+                70..72 => drop(keyspace.tier().expect("it has one").store().prepare_spare()),
+                72..80 => drop(self.sync(keyspace)),
                 80..85 => drop(keyspace.demote_all(scratch)),
                 85..93 => {
                     // Where it fails, everything is as it was.

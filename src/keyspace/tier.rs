@@ -11,6 +11,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+/// What a record has beside its key and value, at most.
+const RECORD_BYTES: usize = 96;
+
 /// How many cold reads are remembered, to know the second of a key from the first.
 pub(super) const SEEN: usize = 1 << 16;
 
@@ -287,14 +290,22 @@ impl Keyspace {
         }
     }
 
-    /// What stands against a write, if the log on disk is in force. One that `frees` needs little room, and has it
-    /// where others have none.
+    /// What stands against a write that a request of so many arguments and bytes asks for, if the log on disk is in force.
+    /// One that `frees` has room where others have none.
     #[inline]
-    pub fn log_ready(&self, scratch: &mut Scratch, frees: bool) -> Result<(), NotReady> {
+    pub fn log_ready(
+        &self,
+        scratch: &mut Scratch,
+        frees: bool,
+        args: usize,
+        bytes: usize,
+    ) -> Result<(), NotReady> {
         let Some(tier) = self.tier.as_ref().filter(|tier| tier.logs()) else { return Ok(()) };
         let lane = scratch.tier.lane(tier);
-        let Err(error) = lane.ready() else { return Ok(()) };
-        if frees && lane.ready_to_free(0).is_ok() {
+        // Each argument may be a key with a record of its own. A frame that finds no room is not logged, though it is done.
+        let bytes = (bytes + args * RECORD_BYTES) as u64;
+        let Err(error) = lane.ready(bytes) else { return Ok(()) };
+        if frees && lane.ready_to_free(bytes).is_ok() {
             return Ok(());
         }
         Err(if tier.store.is_passing(&error) {

@@ -1,4 +1,4 @@
-//! The threads of the second tier: one finds the keys at the start, one syncs.
+//! The threads of the second tier: one finds the keys at the start, one makes room, one makes the next segment, one syncs.
 
 use crate::clock;
 use crate::command::{Services, limits};
@@ -52,6 +52,17 @@ pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHand
         let shared = Arc::clone(services);
         threads.push(Builder::new().name("recovery".into()).spawn(move || recover(&shared))?);
     }
+    let (shared, store) = (Arc::clone(services), Arc::clone(tier.store()));
+    let prepare = move || {
+        let mut seen = 0;
+        while !*shared.shutdown.borrow() {
+            seen = store.wait_for_opened(seen, SYNC_EVERY);
+            if seen > 0 && store.prepare_spare().is_err() {
+                // Who needs it will try, and say why it cannot be had.
+                std::thread::sleep(COMPACT_EVERY);
+            }
+        }
+    };
     let (shared, tier) = (Arc::clone(services), Arc::clone(tier));
     let sync = move || {
         while !*shared.shutdown.borrow() {
@@ -65,6 +76,7 @@ pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHand
     let shared = Arc::clone(services);
     threads.push(Builder::new().name("log-reclaim".into()).spawn(move || compact(&shared))?);
     threads.push(Builder::new().name("log-sync".into()).spawn(sync)?);
+    threads.push(Builder::new().name("log-segments".into()).spawn(prepare)?);
     Ok(threads)
 }
 
@@ -73,6 +85,7 @@ fn compact(services: &Services) {
     let Some(tier) = services.keyspace.tier() else { return };
     let mut lane = Lane::for_reclaiming(Arc::clone(tier.store()));
     let mut scratch = Scratch::for_reclaiming(tier.store());
+    let mut seen = 0;
     while !*services.shutdown.borrow() {
         let settings = services.config.settings();
         if !services.loading.load(Relaxed)
@@ -100,7 +113,7 @@ fn compact(services: &Services) {
         let counts = std::mem::take(&mut scratch.counts);
         tier.store().counters.evicted.fetch_add(counts.evicted, Relaxed);
         if !done {
-            std::thread::sleep(COMPACT_EVERY);
+            seen = tier.store().wait_for_opened(seen, COMPACT_EVERY);
         }
     }
 }
@@ -130,9 +143,13 @@ fn recover(services: &Services) {
 pub fn stop(services: &Services, threads: Vec<JoinHandle<()>>) {
     let Some(tier) = services.keyspace.tier() else { return };
     tier.store().want_sync();
+    tier.store().wake();
     for thread in threads {
         // A panic there was logged when it happened.
         let _ = thread.join();
+    }
+    if let Err(error) = tier.store().remove_spare() {
+        tracing::warn!(%error, "an empty segment stays");
     }
     if !services.loading.load(Relaxed)
         && let Err(error) = services.keyspace.write_all_out(&mut Scratch::for_reclaiming(tier.store()))

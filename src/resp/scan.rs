@@ -43,6 +43,14 @@ impl<'a> Args<'a> {
         self.ranges.is_empty()
     }
 
+    /// How many bytes they take in the buffer, with what lies between them.
+    pub fn bytes(&self) -> usize {
+        self.ranges
+            .first()
+            .zip(self.ranges.last())
+            .map_or(0, |(first, last)| (last.end - first.start) as usize)
+    }
+
     /// The argument at `index`, if there is one.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         self.ranges.get(index).map(|range| &self.buffer[range.start as usize..range.end as usize])

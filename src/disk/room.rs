@@ -1,0 +1,123 @@
+//! Room on disk: the bound of all segments, who waits for room, and the next segment, which is made before it is needed.
+
+use super::files::SegmentFile;
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A segment's file, of which nobody knows yet.
+pub(super) struct Blank {
+    pub(super) sequence: u64,
+    pub(super) capacity: u64,
+    pub(super) file: Box<dyn SegmentFile>,
+}
+
+/// The bound, and what is done to keep it.
+pub(super) struct Room {
+    size_max: AtomicU64,
+    /// The bound for who empties segments, which takes room before it gives any. It is above the other one while there is
+    /// more than that allows, because it was lowered.
+    ceiling: AtomicU64,
+    /// Segments are being emptied: who finds no room should try again.
+    making: AtomicBool,
+    /// How many segments had been opened when it was last found that none is worth emptying.
+    found_none_at: AtomicU64,
+    /// How many segments were opened to be written.
+    opened: Mutex<u64>,
+    wake: Condvar,
+    spare: Mutex<Option<Blank>>,
+}
+
+impl Room {
+    pub(super) fn new(size_max: u64) -> Room {
+        Room {
+            size_max: AtomicU64::new(size_max),
+            ceiling: AtomicU64::new(size_max),
+            making: AtomicBool::new(false),
+            found_none_at: AtomicU64::new(0),
+            opened: Mutex::new(0),
+            wake: Condvar::new(),
+            spare: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn size_max(&self) -> u64 {
+        self.size_max.load(Relaxed)
+    }
+
+    /// Sets the bound; answers whether it is another one.
+    pub(super) fn set_size_max(&self, bytes: u64) -> bool {
+        self.size_max.swap(bytes, Relaxed) != bytes
+    }
+
+    /// What segments may take; `empties` for those to whom others are moved.
+    pub(super) fn bound(&self, empties: bool) -> u64 {
+        if empties { self.ceiling.load(Relaxed).max(self.size_max()) } else { self.size_max() }
+    }
+
+    /// Where there are more segments than the bound allows they may take so many bytes until they are fewer.
+    pub(super) fn set_ceiling(&self, bytes: u64) {
+        self.ceiling.store(bytes, Relaxed);
+    }
+
+    /// The same, but it is never raised.
+    pub(super) fn lower_ceiling(&self, bytes: u64) {
+        self.ceiling.fetch_min(bytes, Relaxed);
+    }
+
+    /// How many segments were opened so far.
+    pub(super) fn opened(&self) -> u64 {
+        *self.opened.lock()
+    }
+
+    pub(super) fn note_opened(&self) {
+        *self.opened.lock() += 1;
+        self.wake.notify_all();
+    }
+
+    /// Waits until not just `seen` segments are opened, or for `limit`; answers how many are.
+    pub(super) fn wait_for_opened(&self, seen: u64, limit: Duration) -> u64 {
+        let mut opened = self.opened.lock();
+        if *opened == seen {
+            self.wake.wait_for(&mut opened, limit);
+        }
+        *opened
+    }
+
+    /// Ends all waiting.
+    pub(super) fn wake(&self) {
+        self.wake.notify_all();
+    }
+
+    /// Notes whether a segment is being emptied, or none is worth it, as was found when so many had been opened.
+    pub(super) fn set_making(&self, making: bool, opened: u64) {
+        if !making {
+            self.found_none_at.store(opened, Relaxed);
+        }
+        self.making.store(making, Relaxed);
+    }
+
+    /// Whether there may soon be room.
+    pub(super) fn is_hopeful(&self) -> bool {
+        // Or nobody has looked since the last segment was opened.
+        self.making.load(Relaxed) || self.found_none_at.load(Relaxed) < self.opened()
+    }
+
+    /// Takes the segment that was made ahead.
+    pub(super) fn take_spare(&self) -> Option<Blank> {
+        self.spare.lock().take()
+    }
+
+    pub(super) fn spare_bytes(&self) -> u64 {
+        self.spare.lock().as_ref().map_or(0, |spare| spare.capacity)
+    }
+
+    pub(super) fn has_spare(&self) -> bool {
+        self.spare.lock().is_some()
+    }
+
+    /// Keeps a segment; gives back the one that was kept.
+    pub(super) fn keep_spare(&self, blank: Blank) -> Option<Blank> {
+        self.spare.lock().replace(blank)
+    }
+}
