@@ -2,7 +2,9 @@
 
 use super::format::{Frame, Record, SEGMENT_HEADER_BYTES, Seal, push_single};
 use super::place::{Location, Place};
-use super::store::{Segment, Store, Tally};
+use super::room::{RESERVE_OF_RECLAIMING, RESERVE_OF_WRITES};
+use super::segment::Segment;
+use super::store::{Store, Tally};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
@@ -14,10 +16,6 @@ const READY_BYTES_MIN: u64 = 16 * 1024;
 const READY_PART: u64 = 64;
 /// What tombstones of one command need, roughly.
 const TOMBSTONES_BYTES: u64 = 4096;
-/// So many segments are left by ordinary writes, for those that free and for reclaiming. Of these the latter keeps one for
-/// each of its two lanes: one for what is moved, and one for notes of what went.
-pub const RESERVE_OF_WRITES: u64 = 4;
-const RESERVE_OF_RECLAIMING: u64 = 2;
 /// More than this is written at once, not at the end of the batch.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// What a lane's buffer may keep of its room.

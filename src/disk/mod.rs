@@ -13,8 +13,9 @@ pub mod format;
 pub mod lane;
 pub mod load;
 pub mod place;
-mod room;
+pub mod room;
 pub mod scan;
+pub mod segment;
 pub mod store;
 
 pub use format::{Frame, Kind, Record};

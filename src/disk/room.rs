@@ -5,6 +5,11 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+/// So many segments are left by ordinary writes, for those that free and for reclaiming. Of these the latter keeps one for
+/// each of its two lanes: one for what is moved, and one for notes of what went.
+pub const RESERVE_OF_WRITES: u64 = 4;
+pub(super) const RESERVE_OF_RECLAIMING: u64 = 2;
+
 /// A segment's file, of which nobody knows yet.
 pub(super) struct Blank {
     pub(super) sequence: u64,
@@ -15,8 +20,8 @@ pub(super) struct Blank {
 /// The bound, and what is done to keep it.
 pub(super) struct Room {
     size_max: AtomicU64,
-    /// The bound for who empties segments, which takes room before it gives any. It is above the other one while there is
-    /// more than that allows, because it was lowered.
+    /// The bound for who frees or empties segments, which takes room before it gives any. It is above the other one while
+    /// there is more than that allows, because it was lowered.
     ceiling: AtomicU64,
     /// Segments are being emptied: who finds no room should try again.
     making: AtomicBool,
@@ -50,9 +55,9 @@ impl Room {
         self.size_max.swap(bytes, Relaxed) != bytes
     }
 
-    /// What segments may take; `empties` for those to whom others are moved.
-    pub(super) fn bound(&self, empties: bool) -> u64 {
-        if empties { self.ceiling.load(Relaxed).max(self.size_max()) } else { self.size_max() }
+    /// What segments may take; `frees` for who makes room.
+    pub(super) fn bound(&self, frees: bool) -> u64 {
+        if frees { self.ceiling.load(Relaxed).max(self.size_max()) } else { self.size_max() }
     }
 
     /// Where there are more segments than the bound allows they may take so many bytes until they are fewer.

@@ -1,9 +1,10 @@
 //! All segments of a directory: which there are, how full, how much of each is alive, what is synced.
 
-use super::files::{Contents, Files, SegmentFile, WriteCheckpoint, is_resident};
+use super::files::{Contents, Files, WriteCheckpoint, is_resident};
 use super::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
 use super::place::{INDEX_BITS, Location, Place, SEGMENT_BYTES_MAX};
-use super::room::{Blank, Room};
+use super::room::{Blank, RESERVE_OF_WRITES, Room};
+use super::segment::Segment;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
@@ -25,106 +26,6 @@ const SEGMENTS_MIN: u64 = 256;
 const FIRST_READ_BYTES: usize = 2048;
 /// A record from this length on may be used where it is.
 const MAPPED_BYTES_MIN: usize = 64 * 1024;
-
-/// One segment.
-pub struct Segment {
-    index: usize,
-    /// Grows with every segment that is made.
-    pub sequence: u64,
-    file: Box<dyn SegmentFile>,
-    /// Its length in bytes.
-    pub capacity: u64,
-    written: AtomicU64,
-    synced: AtomicU64,
-    /// Below 0 in two's complement while what was taken away is known and what was added is not.
-    live: AtomicU64,
-    sealed: AtomicBool,
-    /// All of it as memory, once that was wanted; who has a part of it keeps the map.
-    map: OnceLock<Option<Bytes>>,
-}
-
-impl Segment {
-    /// All of it as memory, if that can be had.
-    fn map(&self) -> Option<&Bytes> {
-        let map = self.map.get_or_init(|| {
-            // Without one it is read.
-            self.file.map().ok().flatten().map(Bytes::from_owner)
-        });
-        map.as_ref()
-    }
-
-    /// How many bytes are written, from the front.
-    pub fn written(&self) -> u64 {
-        self.written.load(Acquire)
-    }
-
-    /// How many bytes of it belong to records that count.
-    pub fn live_bytes(&self) -> u64 {
-        // Lengths of huge records are cut off, and lanes tell what they added later than others what they took away.
-        (self.live.load(Relaxed) as i64).max(0) as u64
-    }
-
-    /// The number that locations know it by.
-    pub(super) fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Whether nothing will be added.
-    pub fn is_sealed(&self) -> bool {
-        self.sealed.load(Acquire)
-    }
-
-    /// Whether a location is in it.
-    pub(super) fn has(&self, location: Location) -> bool {
-        location.index() == self.index
-    }
-
-    /// The location of an offset.
-    pub fn location(&self, offset: u64) -> Location {
-        Location::new(self.index, offset)
-    }
-
-    /// What is written, to be read from end to end.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn contents(&self) -> io::Result<Contents> {
-        self.file.contents(self.written())
-    }
-
-    /// Whether all that is written survives a power cut.
-    pub fn is_synced(&self) -> bool {
-        self.synced.load(Relaxed) >= self.written()
-    }
-
-    /// Sets how many bytes of it belong to records that count.
-    pub fn set_live(&self, bytes: u64) {
-        self.live.store(bytes, Relaxed);
-    }
-
-    /// Recovery has found where the last record ends.
-    pub fn set_end(&self, end: u64) {
-        self.written.store(end, Release);
-    }
-
-    /// Writes where nobody reads yet; [`Self::publish`] shows it.
-    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_at(bytes, offset)
-    }
-
-    /// Lets readers see what is written up to `end`.
-    pub(super) fn publish(&self, end: u64) {
-        self.written.store(end, Release);
-    }
-
-    fn add_live(&self, bytes: u64) {
-        self.live.fetch_add(bytes, Relaxed);
-    }
-
-    fn sub_live(&self, bytes: u64) {
-        self.live.fetch_sub(bytes, Relaxed);
-    }
-}
 
 /// Changes of segments' live bytes that are not told yet: of a batch's records many are in the same few segments.
 #[derive(Default)]
@@ -342,11 +243,11 @@ impl Store {
         }
     }
 
-    /// What there is, and room to move a segment or two.
+    /// What there is, and what is kept for those that free and that empty segments.
     fn ceiling(&self) -> u64 {
         let segments = self.segments.read();
         let largest = segments.iter().flatten().map(|segment| segment.capacity).max().unwrap_or(0);
-        segments.iter().flatten().map(|segment| segment.capacity).sum::<u64>() + 2 * largest
+        segments.iter().flatten().map(|segment| segment.capacity).sum::<u64>() + RESERVE_OF_WRITES * largest
     }
 
     /// How large new segments are.
@@ -395,8 +296,7 @@ impl Store {
         Ok(Blank { sequence, capacity, file })
     }
 
-    /// Opens a new segment with room for a frame of so many bytes. `reserve` segments of the bound are left for others;
-    /// where none are it is for what is moved.
+    /// Opens a new segment with room for a frame of so many bytes. `reserve` segments of the bound are left for others.
     ///
     /// # Errors
     /// Those of the file system; `StorageFull` where the bound is reached.
@@ -406,7 +306,7 @@ impl Store {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "one write is larger than 1 GiB"));
         }
         let reserved = reserve * self.segment_bytes();
-        if self.opened_bytes() + capacity + reserved > self.room.bound(reserve == 0) {
+        if self.opened_bytes() + capacity + reserved > self.room.bound(reserve < RESERVE_OF_WRITES) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "l2-size is reached"));
         }
         let Blank { sequence, capacity, file } = match self.room.take_spare() {

@@ -20,7 +20,7 @@
 
 use super::Keyspace;
 use super::tier::Spaces;
-use crate::disk::store::Segment;
+use crate::disk::segment::Segment;
 use crate::disk::{Location, Place};
 use crate::memory::ShardState;
 use crate::memory::slot::POSITION_BITS;

@@ -8,7 +8,7 @@ use super::tier::{Spaces, Tier};
 use super::{Keyspace, Scratch};
 use crate::disk::format::{self, Header, SEGMENT_HEADER_BYTES, flag};
 use crate::disk::scan::{DamagedRange, scan};
-use crate::disk::store::Segment;
+use crate::disk::segment::Segment;
 use crate::disk::{Kind, Location, Place, Record};
 use crate::memory::wheel::FINEST_MS;
 use crate::memory::{Chain, Database, KeyHash, ShardState};

@@ -797,6 +797,56 @@ fn a_full_tier_evicts_where_the_policy_allows() {
     assert!(client.info("l2_allocated_bytes").parse::<u64>().expect("a number") <= 32 << 20);
 }
 
+/// Only the log is full: memory has room for all, so what is in memory goes, too, and nobody is refused anything.
+#[test]
+fn a_full_log_evicts_what_is_in_memory() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server =
+        Server::start(&["--appendonly", "yes", "--l2-size", "16mb", "--maxmemory-policy", "allkeys-lru"]);
+    let mut client = server.client();
+    let value = "v".repeat(10_000);
+    for number in 0..6_000 {
+        client.expect(&format!("SET key:{number} {value}"), "+OK");
+    }
+    client.expect("GET key:5999", &format!("$10000 {value}"));
+    client.expect("EXISTS key:0", ":0");
+    assert!(client.info("l2_allocated_bytes").parse::<u64>().expect("a number") <= 16 << 20);
+}
+
+/// `l2-size` is made less than what there is: where that counts, writes are refused and not kept waiting; once it can go it
+/// does, until the log has the size that was asked for.
+#[test]
+fn a_log_is_made_smaller() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&["--appendonly", "yes", "--l2-size", "64mb"]);
+    let mut client = server.client();
+    let value = "v".repeat(10_000);
+    for number in 0..4_000 {
+        client.expect(&format!("SET key:{number} {value}"), "+OK");
+    }
+    client.expect("CONFIG SET l2-size 16mb", "+OK");
+    eventually("writes are refused", || {
+        let reply = client.run(&format!("SET more {value}"));
+        (reply.text_if_error() == "MISCONF Errors writing to the AOF file: l2-size is reached").then_some(())
+    });
+    for number in 500..4_000 {
+        client.expect(&format!("DEL key:{number}"), ":1");
+    }
+    eventually("there is room", || (!client.run(&format!("SET more {value}")).is_error()).then_some(()));
+    eventually("it is smaller", || {
+        let allocated: u64 = client.info("l2_allocated_bytes").parse().expect("a number");
+        (allocated <= 16 << 20).then_some(())
+    });
+    server.crash_and_restart(&["--appendonly", "yes", "--l2-size", "16mb"]);
+    let mut client = server.client();
+    client.expect("DBSIZE", ":501");
+    client.expect("GET key:499", &format!("$10000 {value}"));
+}
+
 /// What is overwritten again and again takes no more than its room, and the log is read anew without loss.
 #[test]
 fn what_no_longer_counts_is_removed() {
