@@ -25,9 +25,9 @@ pub(super) struct Room {
     ceiling: AtomicU64,
     /// Segments are being emptied: who finds no room should try again.
     making: AtomicBool,
-    /// How many segments had been opened when it was last found that none is worth emptying.
+    /// What `opened` was when it was last found that no segment is worth emptying.
     found_none_at: AtomicU64,
-    /// How many segments were opened to be written.
+    /// Counts segments that were opened to be written.
     opened: Mutex<u64>,
     wake: Condvar,
     spare: Mutex<Option<Blank>>,
@@ -40,7 +40,8 @@ impl Room {
             ceiling: AtomicU64::new(size_max),
             making: AtomicBool::new(false),
             found_none_at: AtomicU64::new(0),
-            opened: Mutex::new(0),
+            // Who has not looked yet has seen less.
+            opened: Mutex::new(1),
             wake: Condvar::new(),
             spare: Mutex::new(None),
         }
@@ -70,7 +71,7 @@ impl Room {
         self.ceiling.fetch_min(bytes, Relaxed);
     }
 
-    /// How many segments were opened so far.
+    /// Grows with every segment that is opened to be written.
     pub(super) fn opened(&self) -> u64 {
         *self.opened.lock()
     }
@@ -80,7 +81,7 @@ impl Room {
         self.wake.notify_all();
     }
 
-    /// Waits until not just `seen` segments are opened, or for `limit`; answers how many are.
+    /// Waits until [`Self::opened`] is not `seen`, or for `limit`; answers what it is.
     pub(super) fn wait_for_opened(&self, seen: u64, limit: Duration) -> u64 {
         let mut opened = self.opened.lock();
         if *opened == seen {
@@ -94,7 +95,7 @@ impl Room {
         self.wake.notify_all();
     }
 
-    /// Notes whether a segment is being emptied, or none is worth it, as was found when so many had been opened.
+    /// Notes whether a segment is being emptied, or none is worth it, as was found when `opened` was this.
     pub(super) fn set_making(&self, making: bool, opened: u64) {
         if !making {
             self.found_none_at.store(opened, Relaxed);

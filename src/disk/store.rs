@@ -279,7 +279,7 @@ impl Store {
         self.room.take_spare().map_or(Ok(()), |spare| self.files.remove(spare.sequence))
     }
 
-    /// Waits until not just `seen` segments were opened to be written, or for `limit`; answers how many were.
+    /// Waits until [`Self::opened`] is not `seen`, or for `limit`; answers what it is.
     pub fn wait_for_opened(&self, seen: u64, limit: Duration) -> u64 {
         self.room.wait_for_opened(seen, limit)
     }
@@ -513,12 +513,12 @@ impl Store {
         }
     }
 
-    /// How many segments were opened to be written so far.
+    /// Grows with every segment that is opened to be written.
     pub fn opened(&self) -> u64 {
         self.room.opened()
     }
 
-    /// Notes whether a segment is being emptied, or none is worth it, as was found when so many had been opened.
+    /// Notes whether a segment is being emptied, or none is worth it, as was found when [`Self::opened`] was this.
     pub fn set_making_room(&self, making: bool, opened: u64) {
         self.room.set_making(making, opened);
     }

@@ -54,12 +54,13 @@ pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHand
     }
     let (shared, store) = (Arc::clone(services), Arc::clone(tier.store()));
     let prepare = move || {
-        let mut seen = 0;
+        let mut seen = store.opened();
         while !*shared.shutdown.borrow() {
-            seen = store.wait_for_opened(seen, SYNC_EVERY);
-            if seen > 0 && store.prepare_spare().is_err() {
-                // Who needs it will try, and say why it cannot be had.
-                std::thread::sleep(COMPACT_EVERY);
+            let opened = store.wait_for_opened(seen, SYNC_EVERY);
+            if opened != seen {
+                // Where there is none, who needs it will try, and say why it cannot be had.
+                let _ = store.prepare_spare();
+                seen = opened;
             }
         }
     };
