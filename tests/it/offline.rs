@@ -2,7 +2,7 @@
 
 use crate::snapshot::{assert_same, contents, fill, on};
 use crate::support::server::run_to_exit;
-use crate::support::{Client, Random, Server, random, strata_only};
+use crate::support::{Client, Random, Server, StopAtEnd, random, strata_only};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,6 +96,34 @@ fn export_and_import_move_everything() {
     assert_same(&expected, &contents(&mut redis.client()));
 }
 
+/// Who moved in with a dump.rdb beside a log that had been begun before, though it had no keys, was not told that the file
+/// counted for nothing.
+#[test]
+fn a_snapshot_beside_a_log_without_keys_is_named_and_can_be_imported() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.expect("SET a 1", "+OK");
+    client.expect("SAVE", "+OK");
+    stop(&mut server);
+    server.restart(&LOGGED);
+    assert!(server.log().contains("dump.rdb is not loaded: the log in l2 is newer"), "{}", server.log());
+    assert!(!server.log().contains("strata import"), "{}", server.log());
+    server.client().expect("DEL a", ":1");
+    server.crash_and_restart(&LOGGED);
+    assert!(server.log().contains("dump.rdb is not loaded, although"), "{}", server.log());
+    assert!(server.log().contains("run `strata import "), "{}", server.log());
+    server.client().expect("DBSIZE", ":0");
+    stop(&mut server);
+    let [file, l2] = ["dump.rdb", "l2"].map(|name| server.directory.join(name).display().to_string());
+    let (status, output) = run_to_exit(&["import", &file, "--l2-dir", &l2, "--l2-size", "256mb"], &[]);
+    assert!(status.success() && output.contains("1 keys imported"), "{output}");
+    server.restart(&LOGGED);
+    server.client().expect("GET a", "$1 1");
+}
+
 /// A backup of a server that is being written to has everything that was acknowledged before, and no halves.
 #[test]
 fn a_backup_of_a_running_server_is_whole() {
@@ -135,14 +163,6 @@ fn a_backup_of_a_running_server_is_whole() {
             check_backup(&mut copy, round);
         }
     });
-}
-
-struct StopAtEnd<'s>(&'s AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn backup(from: &Path, to: &Path) {
