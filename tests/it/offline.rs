@@ -124,6 +124,46 @@ fn a_snapshot_beside_a_log_without_keys_is_named_and_can_be_imported() {
     server.client().expect("GET a", "$1 1");
 }
 
+/// A name that was mistyped became an empty directory, a file that was there was written over, and an import that failed
+/// left segments behind.
+#[test]
+fn tools_that_fail_leave_everything_as_it_was() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let fails = |arguments: &[&str], why: &str| {
+        let (status, output) = run_to_exit(arguments, &[]);
+        assert!(!status.success() && output.contains(why), "{arguments:?}: {output}");
+    };
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.expect("SET a 1", "+OK");
+    client.expect("SAVE", "+OK");
+    stop(&mut server);
+    let name = |name: &str| server.directory.join(name).display().to_string();
+    let [l2, file, missing, new] = ["l2", "dump.rdb", "outer/inner", "new.rdb"].map(name);
+    fails(&["export", &new, "--l2-dir", &missing], "there is no such directory");
+    fails(&["import", &new, "--l2-dir", &missing], "No such file");
+    fails(&["export", &new, "--l2-dir", &name("")], "there is no log in this directory");
+    assert!(!Path::new(&new).exists() && !server.directory.join("outer").exists());
+    let before = std::fs::read(&file).expect("a snapshot");
+    fails(&["export", &file, "--l2-dir", &l2], "there is such a file already");
+    assert_eq!(std::fs::read(&file).expect("the snapshot"), before);
+    // Damaged at its end, and no dump.rdb file at all.
+    for bytes in [&before[..before.len() - 12], b"no such thing"] {
+        std::fs::write(&new, bytes).expect("a file");
+        fails(&["import", &new, "--l2-dir", &missing], "new.rdb");
+        assert!(!server.directory.join("outer").exists());
+    }
+    // A directory that was there stays, with what it had.
+    let outer = server.directory.join("outer/inner");
+    std::fs::create_dir_all(&outer).expect("a directory");
+    std::fs::write(outer.join("mine"), "").expect("a file");
+    fails(&["import", &new, "--l2-dir", &missing], "new.rdb");
+    let names: Vec<_> = std::fs::read_dir(&outer).expect("it is there").flatten().collect();
+    assert_eq!(names.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["mine"]);
+}
+
 /// A backup of a server that is being written to has everything that was acknowledged before, and no halves.
 #[test]
 fn a_backup_of_a_running_server_is_whole() {
