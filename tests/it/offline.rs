@@ -164,6 +164,32 @@ fn tools_that_fail_leave_everything_as_it_was() {
     assert_eq!(names.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["mine"]);
 }
 
+/// The tools were not named anywhere, and one that there is not was taken for a configuration file.
+#[test]
+fn the_tools_say_what_they_take() {
+    if strata_only("it is about the program's own tools") {
+        return;
+    }
+    let (status, help) = run_to_exit(&["--help"], &[]);
+    assert!(status.success());
+    for (tool, takes) in [
+        ("check", "DIR [--repair]"),
+        ("backup", "DIR TO"),
+        ("export", "FILE [OPTIONS]"),
+        ("import", "FILE [OPTIONS]"),
+    ] {
+        assert!(help.contains(&format!("strata {tool:<6} {takes}")), "{tool}: {help}");
+        let (status, output) = run_to_exit(&[tool, "--help"], &[]);
+        assert!(status.success() && output.contains(&format!("usage: strata {tool} {takes}")), "{output}");
+        let (status, output) = run_to_exit(&[tool], &[]);
+        assert_eq!(status.code(), Some(2), "{output}");
+        assert!(output.contains(&format!("usage: strata {tool} {takes}")), "{output}");
+    }
+    let (status, output) = run_to_exit(&["frob"], &[]);
+    assert_eq!(status.code(), Some(2), "{output}");
+    assert!(output.contains("no command 'frob'") && output.contains("strata check"), "{output}");
+}
+
 /// A backup of a server that is being written to has everything that was acknowledged before, and no halves.
 #[test]
 fn a_backup_of_a_running_server_is_whole() {
