@@ -1,6 +1,9 @@
 //! The connection's own commands: PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT.
 
 use crate::support::*;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn ping_and_echo_answer_what_they_were_given() {
@@ -224,6 +227,34 @@ fn a_client_that_has_half_closed_is_told_what_it_waited_for() {
     c.send("SET a 1");
     c.send("BLPOP nothing 0");
     c.expect_next("+OK");
+}
+
+/// A read ends at the mark of urgent data. That was taken for the end of what was there: what lay behind it was not looked at
+/// before more came.
+#[test]
+fn what_follows_urgent_data_is_read_too() {
+    let server = Server::start(&[]);
+    for round in 0..20 {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.set_nodelay(true).expect("nodelay");
+        // All of it is there before the first read; or each part comes by itself.
+        let at_once = round % 2 == 0;
+        if at_once {
+            server.signal("STOP");
+        }
+        stream.write_all(&encode(&["ECHO", "before"])).expect("an open socket");
+        socket2::SockRef::from(&stream).send_out_of_band(b"!").expect("an open socket");
+        stream.write_all(&encode(&["ECHO", "behind"])).expect("an open socket");
+        if at_once {
+            server.signal("CONT");
+        }
+        // The urgent byte is no part of the stream.
+        let expected = b"$6\r\nbefore\r\n$6\r\nbehind\r\n";
+        let mut replies = vec![0; expected.len()];
+        stream.read_exact(&mut replies).expect("both replies");
+        assert_eq!(show(&replies), show(expected));
+    }
 }
 
 /// WAIT and a pause did not notice that their client had gone: its connection stayed for good.
