@@ -38,6 +38,19 @@ fn timeout_closes_idle_clients_but_not_subscribers() {
     subscriber.expect_next("*3 $7 message $1 a $5 still");
 }
 
+#[test]
+fn timeout_closes_idle_clients_but_not_those_that_wait() {
+    let server = Server::start(&["--timeout", "1"]);
+    let (mut waits, mut idle) = (server.client(), server.client());
+    waits.send("BLPOP q 0");
+    eventually("it waits", || (server.client().info("blocked_clients") == "1").then_some(()));
+    // Idle for a shorter time than the other.
+    idle.expect("PING", "+PONG");
+    assert!(idle.read_to_end().is_empty());
+    server.client().expect("RPUSH q a", ":1");
+    waits.expect_next("*2 $1 q $1 a");
+}
+
 /// What comes while a client waits is kept for later, up to the limit. Who went beyond was cut off, but it was not counted.
 #[test]
 fn a_waiting_client_that_floods_is_cut_off_at_the_query_buffer_limit() {
