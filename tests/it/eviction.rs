@@ -175,8 +175,8 @@ fn a_limit_of_a_megabyte_takes_writes_and_evicts() {
     assert!(server.log().contains("smaller than the current memory usage"), "{}", server.log());
 }
 
-/// DEBUG POPULATE filled memory to several times its limit before anything could leave, and what had been freed still
-/// counted when the next writes came: they were refused, though nearly all was on disk.
+/// DEBUG POPULATE filled memory to several times its limit before anything could leave, and what it had taken counted twice
+/// for a tenth of a second after it: all went to disk, and writes were refused.
 #[test]
 fn populate_makes_room_as_it_goes() {
     if strata_only("Redis has no second tier") {
