@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use strata::config::{Config, LogLevel};
+use strata::config::{Config, LogLevel, TOOLS, tools_help};
 use strata::disk::{self, backup::Copied, scan::DamagedRange};
 use strata::net::{Server, offline};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,9 +21,15 @@ fn main() -> ExitCode {
     let word = std::env::args_os().nth(1).unwrap_or_default();
     let arguments = std::env::args_os().skip(2);
     match word.to_str() {
-        Some("check") => return check(arguments),
-        Some("backup") => return backup(arguments),
-        Some(word @ ("import" | "export")) => return move_data(word, arguments),
+        Some(word) if TOOLS.iter().any(|(name, ..)| *name == word) => return tool(word, arguments.collect()),
+        Some(word) if is_unknown_tool(word) => {
+            eprintln!(
+                "strata: there is no command '{word}', and no configuration file of this name. The commands are\n{}\
+                 Without one, strata is a server; `strata --help` lists its settings",
+                tools_help()
+            );
+            return ExitCode::from(WRONG_USE);
+        }
         _ => {}
     }
     let config = match Config::load(std::env::args_os(), std::env::vars_os()) {
@@ -47,13 +53,51 @@ fn main() -> ExitCode {
     runtime.block_on(run(config, level))
 }
 
-/// `strata check DIR [--repair]`: what of a log on disk is sound. Exits with 1 where something is damaged, or was.
-fn check(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let (flags, paths): (Vec<OsString>, Vec<OsString>) = arguments.partition(|word| word == "--repair");
-    let [path] = &paths[..] else {
-        eprintln!("usage: strata check DIR [--repair]");
-        return ExitCode::from(2);
+/// How the program ends when it was not told what to do.
+const WRONG_USE: u8 = 2;
+
+/// Whether a first argument can be neither a tool nor a configuration file: a plain word, and no file.
+fn is_unknown_tool(word: &str) -> bool {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    plain && !word.is_empty() && !Path::new(word).exists()
+}
+
+fn tool(word: &str, arguments: Vec<OsString>) -> ExitCode {
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{}", usage(word));
+        return ExitCode::SUCCESS;
+    }
+    match word {
+        "check" => check(arguments),
+        "backup" => backup(&arguments),
+        _ => move_data(word, arguments.into_iter()),
+    }
+}
+
+/// What a tool takes, and what it is for.
+fn usage(word: &str) -> String {
+    let known = TOOLS.iter().find(|(name, ..)| *name == word);
+    let (takes, what) = known.map_or(("", ""), |(_, takes, what)| (takes, what));
+    let status = match word {
+        "check" => {
+            "\nexit status: 0 where nothing is damaged, 1 where something is (or was, before --repair) or the log \
+             cannot be read, 2 for a wrong use"
+        }
+        _ => "\nexit status: 0 where it is done, 1 where it is not, 2 for a wrong use",
     };
+    format!("usage: strata {word} {takes}\n{what}{status}")
+}
+
+fn refuse(word: &str) -> ExitCode {
+    eprintln!("{}", usage(word));
+    ExitCode::from(WRONG_USE)
+}
+
+/// `strata check DIR [--repair]`: what of a log on disk is sound. Exits with 1 where something is damaged, or was.
+fn check(arguments: Vec<OsString>) -> ExitCode {
+    let (flags, paths): (Vec<OsString>, Vec<OsString>) =
+        arguments.into_iter().partition(|word| word == "--repair");
+    let [path] = &paths[..] else { return refuse("check") };
     let repair = !flags.is_empty();
     let (mut segments, mut records, mut damaged) = (0, 0, 0);
     let outcome = disk::check::check(Path::new(path), repair, |checked| {
@@ -81,11 +125,8 @@ fn check(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// `strata backup DIR TO`: copies what is in a log on disk, whose server may go on.
-fn backup(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let [from, to] = &arguments.collect::<Vec<_>>()[..] else {
-        eprintln!("usage: strata backup DIR TO");
-        return ExitCode::from(2);
-    };
+fn backup(arguments: &[OsString]) -> ExitCode {
+    let [from, to] = arguments else { return refuse("backup") };
     match disk::backup::backup(Path::new(from), Path::new(to)) {
         Ok(Copied { segments, records, bytes, damaged }) => {
             println!(
@@ -104,8 +145,7 @@ fn backup(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// dump.rdb file into the log on disk, or the other way.
 fn move_data(word: &str, mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(file) = arguments.next().filter(|file| !file.to_string_lossy().starts_with("--")) else {
-        eprintln!("usage: strata {word} FILE [options of the server]");
-        return ExitCode::from(2);
+        return refuse(word);
     };
     let options = std::iter::once(OsString::from("strata")).chain(arguments);
     let settings = match Config::load(options, std::env::vars_os()) {

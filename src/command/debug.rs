@@ -112,6 +112,10 @@ fn log(ctx: &mut Ctx<'_>) -> Answer {
     DONE
 }
 
+/// After so many new keys values leave memory for disk, where there is a limit: a command makes room before it begins, but
+/// this one may bring any number of keys.
+const POPULATE_ROOM_EVERY: i64 = 64;
+
 /// Makes `count` keys `prefix:0`, `prefix:1` … that are not there yet.
 fn populate(ctx: &mut Ctx<'_>) -> Answer {
     let count = int(&ctx.args[2])?;
@@ -125,6 +129,10 @@ fn populate(ctx: &mut Ctx<'_>) -> Answer {
     };
     let (space, database) = (ctx.access.space(), ctx.state.database);
     for number in 0..count {
+        if number % POPULATE_ROOM_EVERY == 0 {
+            // What there is no room for anyhow stands above the limit until others make it.
+            let _ = ctx.access.make_room(ctx.settings);
+        }
         let name = [prefix, format!(":{number}").as_bytes()].concat();
         let mut value = format!("value:{number}").into_bytes();
         if size > 0 {

@@ -416,6 +416,12 @@ impl Saves {
         true
     }
 
+    /// The file that [`Saves::load`] would load, if it is there.
+    pub fn waiting_file(settings: &Settings) -> Option<PathBuf> {
+        let path = path(settings);
+        (!settings.dbfilename.is_empty() && path.exists()).then_some(path)
+    }
+
     /// Loads the file, if there is one.
     ///
     /// # Errors

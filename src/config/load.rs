@@ -19,6 +19,21 @@ use super::{Config, file};
 /// What environment variables of the server begin with.
 const PREFIX: &str = "STRATA_";
 
+/// What the program does beside serving: first arguments, what they take, and what they are for.
+pub const TOOLS: &[(&str, &str, &str)] = &[
+    ("check", "DIR [--repair]", "says what is damaged in the log of a stopped server; --repair clears it"),
+    ("backup", "DIR TO", "copies a log, whose server may go on, into the new directory TO"),
+    ("export", "FILE [OPTIONS]", "writes all keys of a stopped server's log to the new dump.rdb file FILE"),
+    ("import", "FILE [OPTIONS]", "fills an empty log with the keys of the dump.rdb file FILE"),
+];
+
+/// One line for each of the [`TOOLS`].
+#[must_use]
+pub fn tools_help() -> String {
+    let line = |(name, takes, what): &(&str, &str, &str)| format!("  strata {name:<6} {takes:<15} {what}\n");
+    TOOLS.iter().map(line).collect()
+}
+
 /// Why the server cannot start, or need not: clap's help and version come this way too.
 #[derive(Debug)]
 pub enum ConfigError {
@@ -224,10 +239,12 @@ fn command() -> Command {
     Command::new("strata")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A cache server that speaks the Redis protocol and keeps its data in tiers")
-        .after_help(
+        .after_help(format!(
             "Every option can also be an environment variable (STRATA_PORT, STRATA_MAXMEMORY_POLICY) or a line of \
-             the TOML file. The command line wins over the environment, and that over the file.",
-        )
+             the TOML file. The command line wins over the environment, and that over the file.\n\nTools:\n{}\n\
+             OPTIONS are the server's, such as --l2-dir and --config.",
+            tools_help()
+        ))
         .arg(
             Arg::new("file")
                 .value_name("FILE")

@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
-pub use load::ConfigError;
+pub use load::{ConfigError, TOOLS, tools_help};
 pub use params::{Change, OLD_NAMES, PARAMETERS, Parameter, Settings};
 pub use types::{
     Access, AppendFsync, Choice, ClassLimit, LogLevel, NotifyFlags, OutputLimits, Policy, SavePoints,

@@ -233,7 +233,7 @@ pub static PARAMETERS: &[Parameter] = rows! {
     "shards", shards, Integer(1, 65536), "1024", Start,
         "Parts with a lock of their own that a database is split into; a power of two", adjust shards;
     "hz", hz, Integer(0, INT), "10", Runtime,
-        "Rounds of background work a second, 1 to 500", adjust hz;
+        "How often a second memory figures, rates and limits of time are looked at, 1 to 500", adjust hz;
     // Memory.
     "maxmemory", maxmemory, Memory(0, u64::MAX), "0", Runtime,
         "Resident memory at which keys are evicted; 0 for no limit", unit "bytes";
@@ -250,15 +250,15 @@ pub static PARAMETERS: &[Parameter] = rows! {
     "hll-sparse-max-bytes", hll_sparse_max_bytes, Memory(0, LONG), "3000", Runtime,
         "Longest HyperLogLog that is kept sparse", unit "bytes";
     "lazyfree-lazy-eviction", lazyfree_lazy_eviction, Bool, "no", Runtime,
-        "Free evicted values in the background";
+        "Without effect: large values that are evicted are always freed in the background";
     "lazyfree-lazy-expire", lazyfree_lazy_expire, Bool, "no", Runtime,
-        "Free expired values in the background";
+        "Without effect: large values that expire are always freed in the background";
     "lazyfree-lazy-server-del", lazyfree_lazy_server_del, Bool, "no", Runtime,
-        "Free values that a command replaces in the background";
+        "Without effect: large values that are replaced are always freed in the background";
     "lazyfree-lazy-user-del", lazyfree_lazy_user_del, Bool, "no", Runtime,
-        "Let DEL behave as UNLINK";
+        "Without effect: DEL and UNLINK are alike, and free large values in the background";
     "lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, Bool, "no", Runtime,
-        "Let FLUSHDB and FLUSHALL be ASYNC when they do not say";
+        "Let FLUSHDB and FLUSHALL be ASYNC when they do not say: no reply waits for the memory to be free";
     // Collections.
     "hash-max-listpack-entries", hash_max_listpack_entries, Integer(0, i64::MAX), "128", Runtime,
         "Most fields of a hash that is kept packed";

@@ -1,6 +1,6 @@
 //! Copying the segments of a directory that a server may be using: `strata backup`.
 
-use super::files::{SegmentFile, list_segments, segment_name};
+use super::files::{SegmentFile, has_log, list_segments, segment_name};
 use super::format::{Header, SEGMENT_HEADER_BYTES, read_header};
 use super::scan::scan;
 use std::fs::{self, File};
@@ -36,12 +36,7 @@ pub struct Copied {
 /// # Errors
 /// In words for the user.
 pub fn backup(from: &Path, to: &Path) -> Result<Copied, String> {
-    if !from.is_dir() {
-        return Err(format!("{}: there is no such directory", from.display()));
-    }
-    if list_segments(from).map_err(say(from))?.is_empty() {
-        return Err(format!("{}: there is no log in this directory", from.display()));
-    }
+    has_log(from)?;
     fs::create_dir_all(to).map_err(say(to))?;
     if fs::read_dir(to).map_err(say(to))?.next().is_some() {
         return Err(format!("{}: the directory is not empty", to.display()));

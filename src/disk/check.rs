@@ -1,6 +1,6 @@
 //! Looking at a directory that no server uses: `strata check`.
 
-use super::files::{Directory, Files, SegmentFile, list_segments};
+use super::files::{Directory, Files, SegmentFile, has_log};
 use super::format::{Header, read_header};
 use super::scan::{DamagedRange, scan};
 use std::io;
@@ -25,13 +25,8 @@ pub struct Checked {
 /// # Errors
 /// In words for the user: where a server uses the directory, and those of the file system.
 pub fn check(path: &Path, repair: bool, mut tell: impl FnMut(Checked)) -> Result<(), String> {
-    if !path.is_dir() {
-        return Err(format!("{}: there is no such directory", path.display()));
-    }
+    has_log(path)?;
     let say = |error: io::Error| format!("{}: {error}", path.display());
-    if list_segments(path).map_err(say)?.is_empty() {
-        return Err(format!("{}: there is no log in this directory", path.display()));
-    }
     let directory = Directory::lock(path)?;
     for sequence in directory.list().map_err(say)? {
         let file = directory.open(sequence).map_err(say)?;

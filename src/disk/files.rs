@@ -3,6 +3,8 @@
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, IoSliceMut, Write};
 use std::ops::Deref;
@@ -128,6 +130,9 @@ const CHECKPOINT: &str = "checkpoint";
 /// The name of the file that is there during an import.
 const IMPORTING: &str = "importing";
 
+/// The name of the file that is locked.
+const LOCK: &str = "lock";
+
 /// The name of a segment's file.
 pub(super) fn segment_name(sequence: u64) -> String {
     format!("{sequence:016x}.segment")
@@ -148,6 +153,65 @@ pub(super) fn list_segments(path: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
+/// Whether a directory has a log.
+///
+/// # Errors
+/// That it has none, in words for the user.
+pub fn has_log(path: &Path) -> Result<(), String> {
+    if !path.is_dir() {
+        return Err(format!("{}: there is no such directory", path.display()));
+    }
+    match list_segments(path) {
+        Ok(segments) if segments.is_empty() => {
+            Err(format!("{}: there is no log in this directory", path.display()))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// What there was of a directory before it was written to.
+pub struct Footprint {
+    path: PathBuf,
+    /// Those of the directory and of what it lies in that were not there, the innermost first.
+    missing: Vec<PathBuf>,
+    names: HashSet<OsString>,
+}
+
+impl Footprint {
+    /// Looks at a directory, which may be missing.
+    pub fn of(path: &Path) -> Footprint {
+        let named = |path: &&Path| !path.as_os_str().is_empty();
+        let missing = path.ancestors().take_while(named).take_while(|path| !path.exists());
+        let names = std::fs::read_dir(path).into_iter().flatten().flatten();
+        Footprint {
+            path: path.to_owned(),
+            missing: missing.map(Path::to_owned).collect(),
+            names: names.map(|entry| entry.file_name()).collect(),
+        }
+    }
+
+    /// Removes what has come since of a log, and the directory if it was not there. Only its process may be using it, and
+    /// must not use it any more. What cannot be removed stays, as an import that did not end.
+    pub fn restore(self) {
+        let ours = |name: &str| name.ends_with(".segment") || [LOCK, CHECKPOINT, IMPORTING].contains(&name);
+        let mut new: Vec<OsString> = std::fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .filter(|name| !self.names.contains(name) && name.to_str().is_some_and(ours))
+            .collect();
+        // Until the segments are gone, the note has to say what they are worth.
+        new.sort_by_key(|name| name == IMPORTING);
+        let removed = new.iter().try_for_each(|name| std::fs::remove_file(self.path.join(name)));
+        if removed.is_ok() {
+            // One that has something else in it by now stays.
+            let _ = self.missing.iter().try_for_each(std::fs::remove_dir);
+        }
+    }
+}
+
 /// A directory of the system, locked by its process.
 pub struct Directory {
     path: PathBuf,
@@ -163,7 +227,7 @@ impl Directory {
     pub fn lock(path: &Path) -> Result<Directory, String> {
         let say = |error: io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir_all(path).map_err(say)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join("lock"));
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.map_err(say)?;
         match lock.try_lock() {
             Ok(()) => {}

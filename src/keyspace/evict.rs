@@ -1,6 +1,6 @@
 //! Keeps memory under `maxmemory`: before a command runs, victims leave until there is room.
 
-use super::{Change, Effect, Keyspace, Scratch};
+use super::{Access, Change, Effect, Keyspace, Scratch};
 use crate::config::{NotifyFlags, Policy, Settings};
 use crate::memory::eviction::{Order, Rule};
 use crate::memory::{ShardState, usage};
@@ -140,5 +140,16 @@ impl Keyspace {
         }
         self.deliver(scratch);
         left > 0 || fruitless == 0
+    }
+}
+
+impl Access<'_> {
+    /// Lets values leave memory for disk where there is too much, between the keys of a command that declares none.
+    /// A transaction goes on above the limit: what it holds cannot be looked at.
+    pub fn make_room(&mut self, settings: &Settings) -> Result<(), OutOfMemory> {
+        if self.space.tier().is_none() || settings.maxmemory == 0 || !self.locks.is_empty() {
+            return Ok(());
+        }
+        self.space.make_room(self.scratch, settings, self.now_ms)
     }
 }

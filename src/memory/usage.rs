@@ -16,6 +16,8 @@ use tikv_jemalloc_ctl::{epoch, stats, thread};
 static PUBLISHED: AtomicI64 = AtomicI64::new(0);
 /// What threads allocated without publishing, found by [`sample`].
 static UNPUBLISHED: AtomicI64 = AtomicI64::new(0);
+/// From such a change on a thread is taken to have kept it back for so long that [`sample`] has found it.
+const LATE_BYTES_MIN: i64 = 1 << 20;
 /// Resident bytes beyond the allocated ones and beyond [`BASELINE`].
 static OVERHEAD: AtomicI64 = AtomicI64::new(0);
 /// Anonymous resident bytes beyond the allocated ones at the start.
@@ -47,6 +49,24 @@ thread_local! {
     };
 }
 
+/// Takes off what [`sample`] found what is published now: a command that took long had not published it then. It would count
+/// twice up to the next sample, and as many keys would have to go.
+#[cold]
+fn forget_found(change: i64) {
+    let mut found = UNPUBLISHED.load(Relaxed);
+    while let Err(other) =
+        UNPUBLISHED.compare_exchange_weak(found, left_of_found(found, change), Relaxed, Relaxed)
+    {
+        found = other;
+    }
+}
+
+/// What is still unpublished of what was found, once a change is published: it may be a part of that or not, and never turns
+/// the one sign into the other.
+fn left_of_found(found: i64, change: i64) -> i64 {
+    if change > 0 { (found - change).max(found.min(0)) } else { (found - change).min(found.max(0)) }
+}
+
 /// Adds what this thread allocated and freed since the last call to the total.
 pub fn publish() {
     COUNTERS.with(|counters| {
@@ -55,6 +75,9 @@ pub fn publish() {
             let change = now - counters.published.replace(now);
             if change != 0 {
                 PUBLISHED.fetch_add(change, Relaxed);
+                if change.abs() >= LATE_BYTES_MIN {
+                    forget_found(change);
+                }
             }
         }
     });
@@ -190,6 +213,24 @@ mod tests {
         assert!(call(c"arena.4096.purge") && call(c"arena.4096.decay"), "the allocator knows these controls");
         publish();
         with_it >= before + (200 << 20) && allocated_bytes() < before + (100 << 20)
+    }
+
+    /// What a long command had allocated by the time of a sample was counted again when the command ended, until the next
+    /// sample: everything was sent to disk for it, and then writes were refused, for there was nothing left to send.
+    #[test]
+    fn what_was_found_and_is_published_counts_once() {
+        for (found, change, left) in [
+            (50, 60, 0),
+            (60, 50, 10),
+            (-50, 60, -50),
+            (0, 60, 0),
+            (-50, -60, 0),
+            (-60, -50, -10),
+            (50, -60, 50),
+            (0, -60, 0),
+        ] {
+            assert_eq!(left_of_found(found, change), left, "{found} {change}");
+        }
     }
 
     #[test]

@@ -293,8 +293,6 @@ impl Connection {
 
     /// Reads what there is, to run it later.
     fn take_input(&mut self, local: &mut Local) -> Flow {
-        let limit = local.engine.settings().client_query_buffer_limit;
-        let limit = if limit == 0 { QUERY_BYTES_MAX } else { limit.min(QUERY_BYTES_MAX) };
         for _ in 0..READS_PER_TURN {
             match self.stream.read(local.room()) {
                 Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Turn::Closed),
@@ -304,7 +302,7 @@ impl Connection {
                 }
                 Poll::Pending => return Flow::Continue,
             }
-            if self.input.len() as u64 >= limit {
+            if self.keeps_too_much(local) {
                 return Flow::End(Turn::Closed);
             }
         }
@@ -315,6 +313,18 @@ impl Connection {
             Turn::Idle => Flow::End(Turn::Again),
             turn => Flow::End(turn),
         }
+    }
+
+    /// Whether more input waits to be run than a client may have; says so where it does, for the client is closed then.
+    fn keeps_too_much(&self, local: &Local) -> bool {
+        let limit = local.engine.settings().client_query_buffer_limit;
+        let limit = if limit == 0 { QUERY_BYTES_MAX } else { limit.min(QUERY_BYTES_MAX) };
+        let too_much = self.input.len() as u64 > limit;
+        if too_much {
+            tracing::warn!(client = self.client.id, "closing client that reached max query buffer length");
+            local.engine.metrics().counters.query_buffer_disconnects.add(1);
+        }
+        too_much
     }
 
     /// Reads once and runs what is there.
@@ -356,11 +366,7 @@ impl Connection {
             let kept = self.run_requests(local, &mut input);
             self.keep(input, kept);
         }
-        let limit = local.engine.settings().client_query_buffer_limit;
-        let limit = if limit == 0 { QUERY_BYTES_MAX } else { limit.min(QUERY_BYTES_MAX) };
-        if self.input.len() as u64 > limit {
-            tracing::warn!(client = self.client.id, "closing client that reached max query buffer length");
-            local.engine.metrics().counters.query_buffer_disconnects.add(1);
+        if self.keeps_too_much(local) {
             return Poll::Ready(Flow::End(Turn::Closed));
         }
         self.client.input_bytes.store(self.input.len(), Relaxed);

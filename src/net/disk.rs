@@ -1,7 +1,7 @@
 //! The threads of the second tier: one finds the keys at the start, one makes room, one makes the next segment, one syncs.
 
 use crate::clock;
-use crate::command::{Services, limits};
+use crate::command::{Saves, Services, limits};
 use crate::config::{AppendFsync, Policy, Settings};
 use crate::disk::Lane;
 use crate::disk::files::Directory;
@@ -131,12 +131,28 @@ fn recover(services: &Services) {
                 seconds = started.elapsed().as_secs_f64(),
                 "all keys of the log on disk are known"
             );
+            tell_of_snapshot(&services.config.snapshot(), found.keys);
             services.loading.store(false, Relaxed);
         }
         Err(error) => {
             tracing::error!(error, "the log on disk cannot be read: stopping");
             services.shutdown.send_replace(true);
         }
+    }
+}
+
+/// Says that a snapshot was passed over. It may be older than the log, even than one without keys: after FLUSHALL it has
+/// what was given up. But who has just put it there, to move in, has to be told that it counts for nothing.
+fn tell_of_snapshot(settings: &Settings, keys: usize) {
+    let Some(path) = Saves::waiting_file(settings) else { return };
+    let (file, log) = (path.display(), &settings.l2_dir);
+    if keys > 0 {
+        tracing::info!("{file} is not loaded: the log in {log} is newer than any snapshot");
+    } else {
+        tracing::warn!(
+            "{file} is not loaded, although the server has no keys: a log in {log}, which has none, counts as newer. \
+             To have the keys of the file, stop the server, and run `strata import {file}` with its options"
+        );
     }
 }
 

@@ -13,7 +13,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Handle;
@@ -163,7 +164,7 @@ impl Door {
     }
 
     /// Accepts for as long as the server runs.
-    async fn serve_tcp(self: Arc<Self>, listener: std::net::TcpListener) {
+    async fn serve_tcp(self: Arc<Self>, listener: std::net::TcpListener, closed: Arc<AtomicBool>) {
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a listening socket could not be watched"),
@@ -178,6 +179,8 @@ impl Door {
                         tracing::debug!(%error, "a connection was gone before it was served");
                     }
                 }
+                // The socket was shut down, and this task not yet ended.
+                Err(_) if closed.load(Acquire) => return,
                 Err(error) => rest_after(error).await,
             }
         }
@@ -222,11 +225,14 @@ type Place = (String, u16);
 struct Listening {
     task: AbortHandle,
     socket: Socket,
+    /// Told to the task: the next error of the socket is no news.
+    closed: Arc<AtomicBool>,
 }
 
 impl Listening {
     /// Leaves the address at once: the task, on another thread, lets its handle of the socket go later.
     fn close(self) {
+        self.closed.store(true, Release);
         self.task.abort();
         if let Err(error) = self.socket.shutdown(std::net::Shutdown::Both) {
             tracing::warn!(%error, "a listening socket could not be closed");
@@ -309,8 +315,10 @@ impl Listeners {
     fn listen(&self, (word, port): &Place, settings: &Settings) -> io::Result<Option<Listening>> {
         let Some(listener) = bind_tcp(word, *port, settings.tcp_backlog)? else { return Ok(None) };
         let socket = Socket::from(listener.try_clone()?);
-        let task = self.runtime.spawn(Arc::clone(&self.door).serve_tcp(listener)).abort_handle();
-        Ok(Some(Listening { task, socket }))
+        let closed = Arc::new(AtomicBool::new(false));
+        let serve = Arc::clone(&self.door).serve_tcp(listener, Arc::clone(&closed));
+        let task = self.runtime.spawn(serve).abort_handle();
+        Ok(Some(Listening { task, socket, closed }))
     }
 }
 

@@ -4,10 +4,12 @@ use super::disk;
 use crate::clock;
 use crate::command::{form, limits};
 use crate::config::Settings;
+use crate::disk::files::{Footprint, has_log};
 use crate::keyspace::snapshot::{self, Imported};
 use crate::keyspace::{Keyspace, Progress, Recovered, Scratch, Tier};
 use crate::memory::usage;
 use crate::pubsub::PubSub;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,8 +32,13 @@ fn open(settings: &Settings) -> Result<(Keyspace, Arc<Tier>, Recovered), String>
 /// Writes all keys of the second tier to a dump.rdb file at `path`; returns how many.
 ///
 /// # Errors
-/// In words for the user; also where a server uses the directory.
+/// In words for the user; also where a server uses the directory, and where the file exists.
 pub fn export(settings: &Settings, path: &Path) -> Result<u64, String> {
+    // Opening would make the directory.
+    has_log(Path::new(&settings.l2_dir))?;
+    if path.symlink_metadata().is_ok() {
+        return Err(format!("{}: there is such a file already", path.display()));
+    }
     let (keyspace, ..) = open(settings)?;
     let now_ms = clock::now_ms();
     let written = snapshot::export(&keyspace, path, &form(settings), now_ms, &AtomicBool::new(false));
@@ -41,8 +48,11 @@ pub fn export(settings: &Settings, path: &Path) -> Result<u64, String> {
 /// Fills an empty second tier with the keys of the dump.rdb file at `path`.
 ///
 /// # Errors
-/// In words for the user; also where a server uses the directory, or it has keys.
+/// In words for the user; also where a server uses the directory, or it has keys. The directory is then as it was.
 pub fn import(settings: &Settings, path: &Path) -> Result<Imported, String> {
+    // Before anything is made.
+    File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let before = Footprint::of(Path::new(&settings.l2_dir));
     let (keyspace, tier, found) = open(settings)?;
     if found.keys > 0 {
         let keys = found.keys;
@@ -51,9 +61,17 @@ pub fn import(settings: &Settings, path: &Path) -> Result<Imported, String> {
             settings.l2_dir
         ));
     }
-    let say = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let imported = snapshot::import(&keyspace, path, &limits(settings), settings, clock::now_ms());
-    let imported = imported.map_err(|error| say(&error))?;
+    let imported = fill(settings, path, &keyspace, &tier);
+    if imported.is_err() {
+        // The directory is still locked.
+        before.restore();
+    }
+    imported
+}
+
+fn fill(settings: &Settings, path: &Path, keyspace: &Keyspace, tier: &Tier) -> Result<Imported, String> {
+    let imported = snapshot::import(keyspace, path, &limits(settings), settings, clock::now_ms());
+    let imported = imported.map_err(|error| format!("{}: {error}", path.display()))?;
     let mut scratch = Scratch::for_reclaiming(tier.store());
     let written = keyspace.write_all_out(&mut scratch).and_then(|()| tier.store().sync());
     drop(scratch);

@@ -1,7 +1,9 @@
 //! A connected socket, over TCP or a unix socket alike, and what its worker's event queue has said of it.
 //!
 //! Events come once, when something changes: a socket is read until a read is not filled, and not again before the next
-//! event.
+//! event. Where the other end has sent urgent data (`MSG_OOB`) that would not do: a read ends at the mark, whatever lies
+//! behind it. Such a socket is read until the kernel says that there is nothing. The urgent byte itself is passed over, as
+//! Redis passes it over.
 
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -20,12 +22,14 @@ pub struct Stream {
     writable: bool,
     /// The other end has closed: reads come to an end, of which no other event will tell.
     read_closed: bool,
+    /// The other end has sent urgent data: a read that is not filled is not the last.
+    urgent: bool,
 }
 
 impl Stream {
     /// Takes over a socket, which must not block.
     pub fn new(socket: OwnedFd) -> Stream {
-        Stream { socket, readable: false, writable: true, read_closed: false }
+        Stream { socket, readable: false, writable: true, read_closed: false, urgent: false }
     }
 
     /// The file descriptor.
@@ -38,7 +42,7 @@ impl Stream {
     /// # Errors
     /// Those of the system.
     pub fn watch(&self, registry: &Registry, number: usize) -> io::Result<()> {
-        let interest = Interest::READABLE.add(Interest::WRITABLE);
+        let interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
         registry.register(&mut SourceFd(&self.fd()), Token(number), interest)
     }
 
@@ -48,6 +52,7 @@ impl Stream {
         self.readable |= event.is_readable() || event.is_read_closed() || failed;
         self.writable |= event.is_writable() || event.is_write_closed() || failed;
         self.read_closed |= event.is_read_closed() || failed;
+        self.urgent |= event.is_priority();
     }
 
     /// Whether a read may bring something.
@@ -84,7 +89,7 @@ impl Stream {
         loop {
             match receive(&self.socket) {
                 Ok(len) => {
-                    self.readable = len == room || len == 0 || self.read_closed;
+                    self.readable = len == room || len == 0 || self.read_closed || self.urgent;
                     return Poll::Ready(Ok(len));
                 }
                 Err(Errno::INTR) => {}

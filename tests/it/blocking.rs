@@ -337,3 +337,32 @@ fn a_shutdown_does_not_wait_for_those_who_wait() {
         assert_eq!(waiter.read_to_end(), b"");
     }
 }
+
+/// What a waiting client was given is gone for good, as anything that was acknowledged, and nothing else is.
+#[test]
+fn what_a_waiter_was_given_is_not_back_after_a_crash() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments =
+        ["--appendonly", "yes", "--appendfsync", "always", "--l2-size", "256mb", "--workers", "2"];
+    let mut server = Server::start(&arguments);
+    for round in 0..10 {
+        let (mut client, mut waiter, mut mover) = (server.client(), server.client(), server.client());
+        waiter.send(&format!("BLPOP l{round} s{round} 0"));
+        mover.send(&format!("BLMOVE m{round} n{round} LEFT LEFT 0"));
+        wait_for_blocked(&mut client, 2);
+        // One push that leaves something, or one that leaves nothing.
+        let pushed = if round % 2 == 0 { "a b" } else { "a" };
+        client.send(&format!("RPUSH l{round} {pushed}"));
+        waiter.expect_next(&format!("*2 $2 l{round} $1 a"));
+        client.send(&format!("RPUSH m{round} a"));
+        mover.expect_next("$1 a");
+        server.crash_and_restart(&arguments);
+        let mut client = server.client();
+        let left = if round % 2 == 0 { "*1 $1 b" } else { "*0" };
+        client.expect(&format!("LRANGE l{round} 0 -1"), left);
+        client.expect(&format!("EXISTS m{round}"), ":0");
+        client.expect(&format!("LRANGE n{round} 0 -1"), "*1 $1 a");
+    }
+}

@@ -191,6 +191,24 @@ fn bind_is_widened_and_narrowed_on_the_same_port() {
     c.expect("CONFIG GET bind", "*2 $4 bind $9 127.0.0.1");
 }
 
+/// Now and then the closing of the old socket came to the log as a failure to accept.
+#[test]
+fn a_port_that_is_left_is_left_without_a_warning() {
+    if strata_only("it reads the log") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    let first = server.port.to_string();
+    for _ in 0..50 {
+        let other = server::free_port();
+        c.expect(&format!("CONFIG SET port {other}"), "+OK");
+        c.expect(&format!("CONFIG SET port {first}"), "+OK");
+    }
+    server.client().expect("PING", "+PONG");
+    assert!(!server.log().contains("accepting a connection failed"), "{}", server.log());
+}
+
 #[test]
 fn a_file_of_redis_server_is_named_as_what_it_is() {
     let directory = server::fresh_directory();

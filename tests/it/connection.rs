@@ -1,6 +1,9 @@
 //! The connection's own commands: PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT.
 
 use crate::support::*;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn ping_and_echo_answer_what_they_were_given() {
@@ -224,6 +227,79 @@ fn a_client_that_has_half_closed_is_told_what_it_waited_for() {
     c.send("SET a 1");
     c.send("BLPOP nothing 0");
     c.expect_next("+OK");
+}
+
+/// One who never stops sending gets its replies, and takes the turns of nobody else.
+#[test]
+fn a_client_that_pipelines_without_end_does_not_starve_another() {
+    const BATCH_BYTES: usize = 64 * 1024;
+    const OTHERS: usize = 200;
+    let server = Server::start(&["--workers", "1"]);
+    let flood = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
+    let stop = AtomicBool::new(false);
+    let (sent, answered) = std::thread::scope(|scope| {
+        let request = encode(&["INCR", "n"]);
+        let (stop, mut writes, reads) = (&stop, &flood, &flood);
+        let writer = scope.spawn(move || {
+            let each = BATCH_BYTES.div_ceil(request.len());
+            let batch = request.repeat(each);
+            let mut sent = 0;
+            while !stop.load(Ordering::Relaxed) {
+                writes.write_all(&batch).expect("the server reads on");
+                sent += each;
+            }
+            writes.shutdown(Shutdown::Write).expect("an open socket");
+            sent
+        });
+        let reader = scope.spawn(move || {
+            let mut answered = 0;
+            for line in BufReader::new(reads).lines() {
+                answered += 1;
+                assert_eq!(line.expect("a reply"), format!(":{answered}"));
+            }
+            answered
+        });
+        // Also where the test fails.
+        let _stop = StopAtEnd(stop);
+        let mut other = server.client();
+        eventually("the flood runs", || other.run("EXISTS n").integer().eq(&1).then_some(()));
+        let before = other.run("GET n").text().parse::<usize>().expect("a number");
+        // Each is waited for as long as any reply of any test.
+        (0..OTHERS).for_each(|_| other.expect("PING", "+PONG"));
+        let after = other.run("GET n").text().parse::<usize>().expect("a number");
+        assert!(after > before + OTHERS, "the flood stood still: {before} to {after}");
+        stop.store(true, Ordering::Relaxed);
+        (writer.join().expect("the writer"), reader.join().expect("the reader"))
+    });
+    assert_eq!(answered, sent);
+}
+
+/// A read ends at the mark of urgent data. That was taken for the end of what was there: what lay behind it was not looked at
+/// before more came.
+#[test]
+fn what_follows_urgent_data_is_read_too() {
+    let server = Server::start(&[]);
+    for round in 0..20 {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.set_nodelay(true).expect("nodelay");
+        // All of it is there before the first read; or each part comes by itself.
+        let at_once = round % 2 == 0;
+        if at_once {
+            server.signal("STOP");
+        }
+        stream.write_all(&encode(&["ECHO", "before"])).expect("an open socket");
+        socket2::SockRef::from(&stream).send_out_of_band(b"!").expect("an open socket");
+        stream.write_all(&encode(&["ECHO", "behind"])).expect("an open socket");
+        if at_once {
+            server.signal("CONT");
+        }
+        // The urgent byte is no part of the stream.
+        let expected = b"$6\r\nbefore\r\n$6\r\nbehind\r\n";
+        let mut replies = vec![0; expected.len()];
+        stream.read_exact(&mut replies).expect("both replies");
+        assert_eq!(show(&replies), show(expected));
+    }
 }
 
 /// WAIT and a pause did not notice that their client had gone: its connection stayed for good.

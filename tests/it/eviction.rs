@@ -174,3 +174,20 @@ fn a_limit_of_a_megabyte_takes_writes_and_evicts() {
     c.expect("CONFIG SET maxmemory 1000000", "+OK");
     assert!(server.log().contains("smaller than the current memory usage"), "{}", server.log());
 }
+
+/// DEBUG POPULATE filled memory to several times its limit before anything could leave, and what it had taken counted twice
+/// for a tenth of a second after it: all went to disk, and writes were refused.
+#[test]
+fn populate_makes_room_as_it_goes() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&["--maxmemory", "8mb", "--appendonly", "yes", "--l2-size", "256mb"]);
+    let mut c = server.client();
+    c.expect("DEBUG POPULATE 80000 key 200", "+OK");
+    let counted = c.counted_bytes();
+    assert!(counted < 9 << 20, "{counted} bytes");
+    (0..100).for_each(|number| c.expect(&format!("SET new:{number} v"), "+OK"));
+    c.expect("STRLEN key:79999", ":200");
+    c.expect("DBSIZE", ":80100");
+}

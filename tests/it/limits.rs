@@ -39,6 +39,42 @@ fn timeout_closes_idle_clients_but_not_subscribers() {
 }
 
 #[test]
+fn timeout_closes_idle_clients_but_not_those_that_wait() {
+    let server = Server::start(&["--timeout", "1"]);
+    let (mut waits, mut idle) = (server.client(), server.client());
+    waits.send("BLPOP q 0");
+    eventually("it waits", || (server.client().info("blocked_clients") == "1").then_some(()));
+    // Idle for a shorter time than the other.
+    idle.expect("PING", "+PONG");
+    assert!(idle.read_to_end().is_empty());
+    server.client().expect("RPUSH q a", ":1");
+    waits.expect_next("*2 $1 q $1 a");
+}
+
+/// What comes while a client waits is kept for later, up to the limit. Who went beyond was cut off, but it was not counted.
+#[test]
+fn a_waiting_client_that_floods_is_cut_off_at_the_query_buffer_limit() {
+    const FLOOD_BYTES_MAX: usize = 64 << 20;
+    let server = Server::start(&["--client-query-buffer-limit", "1mb", "--workers", "1"]);
+    let (mut c, mut other) = (server.client(), server.client());
+    c.send("BLPOP nothing 0");
+    eventually("it waits", || (other.info("blocked_clients") == "1").then_some(()));
+    let before_kib = server.resident_kib();
+    let batch = b"PING\r\n".repeat(10_000);
+    let mut sent = 0;
+    while sent < FLOOD_BYTES_MAX && c.send_raw(&batch) {
+        sent += batch.len();
+        other.expect("PING", "+PONG");
+    }
+    assert!(sent < FLOOD_BYTES_MAX, "never cut off");
+    assert!(server.resident_kib() < before_kib + 16 * 1024, "{} KiB", server.resident_kib() - before_kib);
+    eventually("it is counted", || {
+        (other.info("client_query_buffer_limit_disconnections") == "1").then_some(())
+    });
+    eventually("it no longer waits", || (other.info("blocked_clients") == "0").then_some(()));
+}
+
+#[test]
 fn a_subscriber_that_does_not_read_is_cut_off_at_its_limit() {
     let server = Server::start(&["--client-output-buffer-limit", "pubsub 1mb 0 0"]);
     let (mut publisher, mut slow, mut quick) = (server.client(), server.client(), server.client());

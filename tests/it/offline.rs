@@ -2,7 +2,7 @@
 
 use crate::snapshot::{assert_same, contents, fill, on};
 use crate::support::server::run_to_exit;
-use crate::support::{Client, Random, Server, random, strata_only};
+use crate::support::{Client, Random, Server, StopAtEnd, random, strata_only};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,6 +96,100 @@ fn export_and_import_move_everything() {
     assert_same(&expected, &contents(&mut redis.client()));
 }
 
+/// Who moved in with a dump.rdb beside a log that had been begun before, though it had no keys, was not told that the file
+/// counted for nothing.
+#[test]
+fn a_snapshot_beside_a_log_without_keys_is_named_and_can_be_imported() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.expect("SET a 1", "+OK");
+    client.expect("SAVE", "+OK");
+    stop(&mut server);
+    server.restart(&LOGGED);
+    assert!(server.log().contains("dump.rdb is not loaded: the log in l2 is newer"), "{}", server.log());
+    assert!(!server.log().contains("strata import"), "{}", server.log());
+    server.client().expect("DEL a", ":1");
+    server.crash_and_restart(&LOGGED);
+    assert!(server.log().contains("dump.rdb is not loaded, although"), "{}", server.log());
+    assert!(server.log().contains("run `strata import "), "{}", server.log());
+    server.client().expect("DBSIZE", ":0");
+    stop(&mut server);
+    let [file, l2] = ["dump.rdb", "l2"].map(|name| server.directory.join(name).display().to_string());
+    let (status, output) = run_to_exit(&["import", &file, "--l2-dir", &l2, "--l2-size", "256mb"], &[]);
+    assert!(status.success() && output.contains("1 keys imported"), "{output}");
+    server.restart(&LOGGED);
+    server.client().expect("GET a", "$1 1");
+}
+
+/// A name that was mistyped became an empty directory, a file that was there was written over, and an import that failed
+/// left segments behind.
+#[test]
+fn tools_that_fail_leave_everything_as_it_was() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let fails = |arguments: &[&str], why: &str| {
+        let (status, output) = run_to_exit(arguments, &[]);
+        assert!(!status.success() && output.contains(why), "{arguments:?}: {output}");
+    };
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.expect("SET a 1", "+OK");
+    client.expect("SAVE", "+OK");
+    stop(&mut server);
+    let name = |name: &str| server.directory.join(name).display().to_string();
+    let [l2, file, missing, new] = ["l2", "dump.rdb", "outer/inner", "new.rdb"].map(name);
+    fails(&["export", &new, "--l2-dir", &missing], "there is no such directory");
+    fails(&["import", &new, "--l2-dir", &missing], "No such file");
+    fails(&["export", &new, "--l2-dir", &name("")], "there is no log in this directory");
+    assert!(!Path::new(&new).exists() && !server.directory.join("outer").exists());
+    let before = std::fs::read(&file).expect("a snapshot");
+    fails(&["export", &file, "--l2-dir", &l2], "there is such a file already");
+    assert_eq!(std::fs::read(&file).expect("the snapshot"), before);
+    // Damaged at its end, and no dump.rdb file at all.
+    for bytes in [&before[..before.len() - 12], b"no such thing"] {
+        std::fs::write(&new, bytes).expect("a file");
+        fails(&["import", &new, "--l2-dir", &missing], "new.rdb");
+        assert!(!server.directory.join("outer").exists());
+    }
+    // A directory that was there stays, with what it had.
+    let outer = server.directory.join("outer/inner");
+    std::fs::create_dir_all(&outer).expect("a directory");
+    std::fs::write(outer.join("mine"), "").expect("a file");
+    fails(&["import", &new, "--l2-dir", &missing], "new.rdb");
+    let names: Vec<_> = std::fs::read_dir(&outer).expect("it is there").flatten().collect();
+    assert_eq!(names.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["mine"]);
+}
+
+/// The tools were not named anywhere, and one that there is not was taken for a configuration file.
+#[test]
+fn the_tools_say_what_they_take() {
+    if strata_only("it is about the program's own tools") {
+        return;
+    }
+    let (status, help) = run_to_exit(&["--help"], &[]);
+    assert!(status.success());
+    for (tool, takes) in [
+        ("check", "DIR [--repair]"),
+        ("backup", "DIR TO"),
+        ("export", "FILE [OPTIONS]"),
+        ("import", "FILE [OPTIONS]"),
+    ] {
+        assert!(help.contains(&format!("strata {tool:<6} {takes}")), "{tool}: {help}");
+        let (status, output) = run_to_exit(&[tool, "--help"], &[]);
+        assert!(status.success() && output.contains(&format!("usage: strata {tool} {takes}")), "{output}");
+        let (status, output) = run_to_exit(&[tool], &[]);
+        assert_eq!(status.code(), Some(2), "{output}");
+        assert!(output.contains(&format!("usage: strata {tool} {takes}")), "{output}");
+    }
+    let (status, output) = run_to_exit(&["frob"], &[]);
+    assert_eq!(status.code(), Some(2), "{output}");
+    assert!(output.contains("no command 'frob'") && output.contains("strata check"), "{output}");
+}
+
 /// A backup of a server that is being written to has everything that was acknowledged before, and no halves.
 #[test]
 fn a_backup_of_a_running_server_is_whole() {
@@ -135,14 +229,6 @@ fn a_backup_of_a_running_server_is_whole() {
             check_backup(&mut copy, round);
         }
     });
-}
-
-struct StopAtEnd<'s>(&'s AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn backup(from: &Path, to: &Path) {

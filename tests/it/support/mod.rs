@@ -11,6 +11,7 @@ pub use random::Random;
 pub use server::{Server, strata_only};
 pub use wire::{Client, Reply, Value, encode, show};
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a condition may take to become true before a test gives up on it.
@@ -32,5 +33,14 @@ pub fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> O
             return None;
         }
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Raises a flag that threads of a test look at when it is dropped: also where the test fails.
+pub struct StopAtEnd<'s>(pub &'s AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
