@@ -18,6 +18,7 @@ use super::key::type_name;
 use super::table::{Found, lookup};
 use super::{Answer, Ctx, Error, Services, Step};
 use crate::client::{Client, Queued, State};
+use crate::clock;
 use crate::keyspace::{Key, Keyspace, Lookup};
 use crate::metrics::Sample;
 use crate::number::LongDouble;
@@ -434,6 +435,9 @@ impl Engine {
             // Nobody may be told of what was not logged.
             blocked.client.mailbox.close();
         }
+        let now = clock::ticks();
+        self.note_if_slow(&blocked.client, row, args, clock::nanos_between(self.ticks, now));
+        self.ticks = now;
         services.blocked.finish(services, blocked, output, failed);
         true
     }

@@ -100,7 +100,7 @@ pub struct Engine {
     samples: Vec<Sample>,
     wall: clock::WallClock,
     pub(super) now_ms: i64,
-    ticks: u64,
+    pub(super) ticks: u64,
     /// The flush that was last told of.
     last_flush: u64,
     /// Whether any command that writes has run.
@@ -599,17 +599,22 @@ impl Engine {
         let nanos = clock::nanos_between(self.ticks, now) + waited;
         self.ticks = now;
         self.samples.push(Sample { command: id.0, failed, nanos: nanos.min(u64::from(u32::MAX)) as u32 });
-        let micros = (nanos / 1000) as i64;
-        let slower_than = self.settings.slowlog_log_slower_than_us;
-        if slower_than >= 0 && micros >= slower_than && !row.has(Flag::SkipSlowlog) {
-            self.note_slow(client, row, args, micros);
-        }
+        self.note_if_slow(client, row, args, nanos);
         let threshold = self.settings.latency_monitor_threshold_ms;
         if threshold > 0 && nanos / 1_000_000 >= threshold {
             let event = if row.has(Flag::Fast) { "fast-command" } else { "command" };
             self.services.metrics.latency.add(event, self.now_ms / 1000, nanos / 1_000_000);
         }
         self.show_monitors(client, state.database, row, args);
+    }
+
+    #[inline]
+    pub(super) fn note_if_slow(&self, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+        let micros = (nanos / 1000) as i64;
+        let slower_than = self.settings.slowlog_log_slower_than_us;
+        if slower_than >= 0 && micros >= slower_than && !row.has(Flag::SkipSlowlog) {
+            self.note_slow(client, row, args, micros);
+        }
     }
 
     #[cold]

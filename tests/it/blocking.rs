@@ -48,6 +48,23 @@ fn clients_are_served_in_the_order_of_their_arrival() {
 }
 
 #[test]
+fn who_was_served_is_in_the_slow_log_then() {
+    let server = several_workers();
+    let mut client = server.client();
+    client.expect("CONFIG SET slowlog-log-slower-than 0", "+OK");
+    let names = |client: &mut Client| -> Vec<String> {
+        let entries = client.run("SLOWLOG GET").items();
+        entries.iter().map(|entry| entry.clone().items()[3].clone().items()[0].text()).collect()
+    };
+    let mut waiting = waiters(&server, &mut client, &["BLPOP l 0"]);
+    client.expect("SLOWLOG RESET", "+OK");
+    assert_eq!(names(&mut client), ["SLOWLOG"]);
+    client.expect("RPUSH l a", ":1");
+    waiting[0].expect_next("*2 $1 l $1 a");
+    assert_eq!(names(&mut client)[..2], ["BLPOP", "RPUSH"]);
+}
+
+#[test]
 fn of_several_keys_the_first_that_is_there_is_taken() {
     let server = several_workers();
     let mut client = server.client();
