@@ -6,16 +6,15 @@
 
 use super::held::REQUEST_BYTES_MAX;
 use super::stream::Stream;
+use super::unsent::{Unsent, count_write};
 use super::wait::{Waiting, all_synced, synced, waiting};
 use super::worker::Local;
 use crate::client::{Client, Flags, Mail, Mailbox, ReplyMode, State};
-use crate::clock;
 use crate::command::{Request, Services, Wait, forget_subscriptions, forget_watched};
 use crate::config::ClassLimit;
-use crate::resp::output::SLICES_MAX;
 use crate::resp::{ArgRange, Args, Limits, Output, Reply, Scan, Scanner};
 use mio::event::Event;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -70,10 +69,7 @@ pub struct Connection {
     scanner: Scanner,
     /// Whether `input` may hold whole requests.
     resume: bool,
-    /// Replies that the kernel did not take, of which `sent` bytes are gone.
-    output: Output,
-    sent: usize,
-    over_soft_limit_since_ms: Option<i64>,
+    unsent: Unsent,
     wait: Option<Waiting>,
     /// Whether `wait` may be long, and nothing is to come of it once the client has gone.
     watched: bool,
@@ -111,9 +107,7 @@ impl Connection {
             args: Vec::new(),
             scanner: Scanner::default(),
             resume: false,
-            output: Output::default(),
-            sent: 0,
-            over_soft_limit_since_ms: None,
+            unsent: Unsent::default(),
             wait: None,
             watched: false,
             hold_replies: false,
@@ -209,9 +203,9 @@ impl Connection {
                 return turn;
             }
             if self.state.close_after_reply {
-                return if self.output.is_empty() { Turn::Closed } else { Turn::Idle };
+                return if self.unsent.is_empty() { Turn::Closed } else { Turn::Idle };
             }
-            if self.output.len() - self.sent > UNSENT_BYTES_MAX {
+            if self.unsent.len() > UNSENT_BYTES_MAX {
                 return Turn::Idle;
             }
             if self.resume {
@@ -270,7 +264,7 @@ impl Connection {
     /// waited for are kept.
     fn hold(&mut self, local: &mut Local) -> Turn {
         if self.hold_replies {
-            self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            self.unsent.keep(&mut local.out);
             return Turn::Idle;
         }
         match self.flush(local) {
@@ -381,7 +375,7 @@ impl Connection {
         if len > REQUEST_BYTES_MAX
             || local.input[start] != b'*'
             || !self.state.authenticated
-            || !self.output.is_empty()
+            || !self.unsent.is_empty()
             || !local.held.has_room()
         {
             return false;
@@ -427,7 +421,7 @@ impl Connection {
 
     /// Keeps replies to be sent later.
     pub fn keep_replies(&mut self, mut replies: Output) {
-        self.output.append_from(&mut replies, 0, 0);
+        self.unsent.keep(&mut replies);
     }
 
     /// Sends `replies` to what was held, after the log was given to the kernel.
@@ -435,8 +429,8 @@ impl Connection {
         if self.wrote && !self.may_tell(outcome) {
             return Turn::Closed;
         }
-        if self.wait.is_some() || !self.output.is_empty() || self.mailbox().is_closing() {
-            self.output.extend(replies);
+        if self.wait.is_some() || !self.unsent.is_empty() || self.mailbox().is_closing() {
+            self.unsent.extend(replies);
             return Turn::Again;
         }
         if !replies.is_empty() {
@@ -446,9 +440,9 @@ impl Connection {
                 Poll::Pending => 0,
             };
             count_write(local, sent);
-            self.output.extend(&replies[sent..]);
+            self.unsent.extend(&replies[sent..]);
         }
-        if self.has_more() || !self.output.is_empty() { Turn::Again } else { Turn::Idle }
+        if self.has_more() || !self.unsent.is_empty() { Turn::Again } else { Turn::Idle }
     }
 
     /// Whether a client that wrote may be told: not if the log could not be given to the kernel; with the number of a
@@ -485,7 +479,7 @@ impl Connection {
     fn end_batch(&mut self, local: &mut Local) {
         local.engine.end_batch();
         if local.engine.take_wrote() && !local.engine.is_settled() {
-            self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            self.unsent.keep(&mut local.out);
             self.wrote = true;
             self.unsettled = true;
         }
@@ -657,12 +651,12 @@ impl Connection {
 
     /// Writes what there is, oldest first. What the kernel does not take is kept.
     fn flush(&mut self, local: &mut Local) -> Flow {
-        if self.output.is_empty() && local.out.is_empty() {
+        if self.unsent.is_empty() && local.out.is_empty() {
             return Flow::Continue;
         }
         if !local.engine.is_settled() {
             // Nobody is told what a crash could take back.
-            self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
+            self.unsent.keep(&mut local.out);
             self.unsettled = true;
             return Flow::End(Turn::Unsettled);
         }
@@ -670,46 +664,12 @@ impl Connection {
     }
 
     fn send(&mut self, local: &mut Local) -> Flow {
-        let result = if self.output.is_empty() {
-            let (sent, result) = write_all(&mut self.stream, &local.out, 0);
-            count_write(local, sent);
-            if sent < local.out.len() {
-                self.output.append_from(&mut local.out, sent, Local::OUTPUT_BYTES_KEPT);
-            } else {
-                local.out.clear(Local::OUTPUT_BYTES_KEPT);
-            }
-            result
-        } else {
-            if !local.out.is_empty() {
-                self.output.append_from(&mut local.out, 0, Local::OUTPUT_BYTES_KEPT);
-            }
-            let (sent, result) = write_all(&mut self.stream, &self.output, self.sent);
-            count_write(local, sent);
-            self.sent = self.output.release(self.sent + sent);
-            if self.sent == self.output.len() {
-                self.output = Output::default();
-                self.sent = 0;
-            }
-            result
-        };
-        if result.is_err() {
+        if self.unsent.send(&mut self.stream, local).is_err() {
             return Flow::End(Turn::Closed);
         }
-        let unsent = self.output.len() - self.sent;
+        let unsent = self.unsent.len();
         self.client.output_bytes.store(unsent, Relaxed);
-        if unsent > 0 { self.check_limits(local, unsent) } else { Flow::Continue }
-    }
-
-    /// Applies `client-output-buffer-limit`.
-    fn check_limits(&mut self, local: &Local, unsent: usize) -> Flow {
-        let ClassLimit { hard_bytes, soft_bytes, soft_seconds } = self.class_limit(local);
-        let unsent = unsent as u64;
-        let now_ms = clock::now_ms();
-        let over_soft = soft_bytes > 0 && unsent > soft_bytes;
-        let since = over_soft.then(|| *self.over_soft_limit_since_ms.get_or_insert(now_ms));
-        self.over_soft_limit_since_ms = since;
-        let too_long = since.is_some_and(|since| now_ms - since > soft_seconds as i64 * 1000);
-        if (hard_bytes > 0 && unsent > hard_bytes) || too_long {
+        if unsent > 0 && self.unsent.is_beyond(self.class_limit(local)) {
             tracing::warn!(
                 client = self.client.id,
                 unsent,
@@ -754,34 +714,4 @@ fn deliver_mail(mailbox: &Mailbox, state: &State, out: &mut Output) {
             Mail::Raw(bytes) => out.share(bytes),
         }
     }
-}
-
-fn count_write(local: &Local, sent: usize) {
-    if sent > 0 {
-        let counters = &local.engine.metrics().counters;
-        counters.writes.add(1);
-        counters.output_bytes.add(sent as u64);
-    }
-}
-
-/// Writes from position `from` on until the kernel takes no more; returns how many bytes it took.
-fn write_all(stream: &mut Stream, output: &Output, from: usize) -> (usize, io::Result<()>) {
-    let mut sent = 0;
-    while from + sent < output.len() {
-        let written = match output.single() {
-            Some(bytes) => stream.write(&bytes[from + sent..]),
-            None => {
-                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let count = output.slices(from + sent, &mut slices);
-                stream.write_vectored(&slices[..count])
-            }
-        };
-        match written {
-            Poll::Ready(Ok(0)) => return (sent, Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(len)) => sent += len,
-            Poll::Ready(Err(error)) => return (sent, Err(error)),
-            Poll::Pending => break,
-        }
-    }
-    (sent, Ok(()))
 }

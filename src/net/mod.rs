@@ -17,6 +17,7 @@ mod queue;
 mod rounds;
 mod server;
 mod stream;
+mod unsent;
 mod wait;
 mod worker;
 
