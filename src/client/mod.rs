@@ -13,7 +13,7 @@ pub use state::{Queued, ReplyMode, State, Subscriptions, Transaction, Watching};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 bitflags::bitflags! {
     /// What CLIENT LIST shows as flags, and what CLIENT KILL and the limits go by.
@@ -67,6 +67,8 @@ pub struct Client {
     pub database: AtomicU32,
     /// The index of the last command's row; `u32::MAX` before the first.
     pub last_command: AtomicU32,
+    /// The flush of the log that has what another client's write did for it while it waited for a key.
+    pub served_flush: AtomicU64,
     /// Whether it speaks RESP3.
     pub resp3: AtomicBool,
     /// Whether it has authenticated (or needs not).
@@ -111,6 +113,7 @@ impl Client {
             active_at_ms: AtomicI64::new(now_ms),
             database: AtomicU32::new(0),
             last_command: AtomicU32::new(u32::MAX),
+            served_flush: AtomicU64::new(0),
             resp3: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
             subscriptions: Default::default(),

@@ -435,6 +435,7 @@ impl Engine {
             // Nobody may be told of what was not logged.
             blocked.client.mailbox.close();
         }
+        blocked.client.served_flush.fetch_max(self.scratch.last_flush(), Ordering::Relaxed);
         let now = clock::ticks();
         self.note_if_slow(&blocked.client, row, args, clock::nanos_between(self.ticks, now));
         self.ticks = now;

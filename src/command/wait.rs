@@ -4,6 +4,7 @@ use super::engine::Durability;
 use super::parse::{int, int_or};
 use super::row::{ArgKind, Category, Flag, Row, arg, row};
 use super::{Answer, Ctx, DONE, Error, Step, Wait};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// There are no replicas: WAIT for some lasts until its time is up.
 fn wait(ctx: &mut Ctx<'_>) -> Answer {
@@ -36,7 +37,7 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Answer {
     }
     // What came before in the same batch is part of it. Where it fails, the batch is not answered.
     ctx.access.scratch().commit_early();
-    let flush = ctx.access.scratch().last_flush();
+    let flush = ctx.access.scratch().last_flush().max(ctx.client.served_flush.load(Relaxed));
     let synced = tier.is_some_and(|tier| *tier.store().synced().borrow() >= flush);
     if (replicas == 0 && (local == 0 || synced)) || !ctx.may_block {
         ctx.reply.array(2);

@@ -720,6 +720,27 @@ fn waitaof_tells_when_it_is_on_the_disk() {
     client.expect("WAITAOF 1 1 20", "*2 :1 :0");
 }
 
+/// What another client's write did for one that waited was written by another worker, and is waited for all the same.
+#[test]
+fn waitaof_knows_of_what_was_served() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&["--appendonly", "yes", "--l2-size", "256mb", "--workers", "2"]);
+    let mut client = server.client();
+    let mut waiting = server.client();
+    let syncs = |client: &mut Client| client.info("l2_syncs").parse::<u64>().expect("a number");
+    waiting.send("BLMOVE from to LEFT LEFT 0");
+    let is_blocked = |client: &mut Client| client.info("blocked_clients") == "1";
+    eventually("it waits", || is_blocked(&mut client).then_some(()));
+    client.expect("WAITAOF 1 0 0", "*2 :1 :0");
+    let before = syncs(&mut client);
+    client.expect("RPUSH from element", ":1");
+    waiting.expect_next("$7 element");
+    waiting.expect("WAITAOF 1 0 0", "*2 :1 :0");
+    assert!(syncs(&mut client) > before);
+}
+
 /// Where the tier is full and nothing may go, writes are refused and reads go on; with more room all is well again.
 #[test]
 fn a_full_tier_refuses_writes_and_heals() {
