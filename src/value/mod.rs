@@ -166,7 +166,7 @@ impl Collection {
                 prefetch_or(step, &**zset, |zset, step| zset.prefetch(step, aim))
             }
             Collection::List(List::Chunks(chunks)) => {
-                prefetch_or(step, &**chunks, |chunks, step| chunks.prefetch(step, aim.front))
+                prefetch_or(step, &**chunks, |chunks, step| chunks.prefetch(step, aim))
             }
             Collection::Stream(stream) => {
                 prefetch_or(step, &**stream, |stream, step| stream.log.prefetch(step))
