@@ -47,6 +47,8 @@ pub fn prefetch_ends(bytes: &[u8]) {
 pub struct Aim<'a> {
     /// The member that it names first.
     pub member: &'a [u8],
+    /// The hash of the member, where the collection has a table of members.
+    pub hash: u64,
     /// The score that it gives the member.
     pub score: Option<f64>,
     /// Whether of a list it uses the front.
