@@ -56,7 +56,7 @@ pub(super) fn prefetch_collections(
         let scored = row.name == "zadd";
         let member = args.get(if scored { 3 } else { 2 }).unwrap_or_default();
         let score = if scored { args.get(2).and_then(number::parse_f64) } else { None };
-        let aim = Aim { member, score, front: row.name.starts_with('l') };
+        let aim = Aim { member, hash: 0, score, front: row.name.starts_with('l') };
         looks[place] = Some(Look { holder, position: hash.position(), aim });
     }
     // 2. The entries.
@@ -70,11 +70,12 @@ pub(super) fn prefetch_collections(
     }
     // 3. The collections.
     let mut collections: [Option<&Collection>; REQUESTS_MAX] = [None; REQUESTS_MAX];
-    for ((collection, index), look) in collections.iter_mut().zip(indices).zip(&looks) {
-        let Some(state) = look.and_then(|look| held[look.holder].as_ref()) else { continue };
-        *collection = state.table.collection_at(index);
+    for ((collection, index), look) in collections.iter_mut().zip(indices).zip(&mut looks) {
+        let Some(look) = look else { continue };
+        *collection = held[look.holder].as_ref().and_then(|state| state.table.collection_at(index));
         if let Some(collection) = collection {
             prefetch_all(*collection);
+            look.aim.hash = collection.hash_of(look.aim.member).unwrap_or_default();
         }
     }
     // 4. What they point to.

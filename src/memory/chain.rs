@@ -1,12 +1,13 @@
 //! The records on disk that make up the value of a large collection in memory.
 
+use ahash::RandomState;
 use std::collections::HashMap;
 
 /// Chains by the location of the record that has the whole value. A pointer: most shards have none, and a shard is two
 /// cache lines.
 #[derive(Default)]
-#[expect(clippy::box_collection, reason = "a map alone has 48 bytes, with nothing in it")]
-pub struct Chains(Option<Box<HashMap<u64, Chain>>>);
+#[expect(clippy::box_collection, reason = "a map alone has 64 bytes, with nothing in it")]
+pub struct Chains(Option<Box<HashMap<u64, Chain, RandomState>>>);
 
 impl Chains {
     /// The chain of a whole record.

@@ -16,6 +16,9 @@ use super::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
+/// Up to where the key of most blobs reaches.
+const USUAL_KEY_END: usize = 31;
+
 const META: u8 = 1;
 const VALUE: u8 = 2;
 const LONG_KEY: u8 = 4;
@@ -83,11 +86,11 @@ impl Blob {
         Layout::from_size_align(bytes, 1).expect("a blob's size is in bounds")
     }
 
-    /// Asks the processor for it.
+    /// Asks the processor for its header and key: how long they are it cannot tell before.
     #[inline]
     pub fn prefetch(&self) {
         prefetch(self.0.as_ptr());
-        prefetch(self.0.as_ptr().wrapping_add(63));
+        prefetch(self.0.as_ptr().wrapping_add(USUAL_KEY_END));
     }
 
     /// Its place, for an index that refers to members of a table.

@@ -1,8 +1,9 @@
 //! Lists: one pack of elements, or a row of packs.
 
 use super::listpack::{Element, Listpack, Position};
-use super::prefetch::{prefetch, prefetch_all, prefetch_ends};
+use super::prefetch::{Aim, prefetch, prefetch_all};
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// How large a pack may become: `list-max-listpack-size`.
 #[derive(Clone, Copy, Debug)]
@@ -86,15 +87,20 @@ impl Default for List {
 }
 
 impl Chunks {
-    /// Asks the processor for the pack at an end: at step 0 for where it is, then for its bytes.
-    pub(super) fn prefetch(&self, step: usize, front: bool) -> bool {
-        let pack = if front { self.packs.front() } else { self.packs.back() };
+    /// Asks the processor for the pack at an end: at step 0 for where it is, then for its header and the bytes where the
+    /// element would go.
+    pub(super) fn prefetch(&self, step: usize, aim: Aim<'_>) -> bool {
+        let pack = if aim.front { self.packs.front() } else { self.packs.back() };
         match pack {
             Some(pack) if step == 0 => prefetch_all(pack),
             Some(pack) => {
-                prefetch_ends(pack.as_bytes());
-                if front {
-                    prefetch(pack.as_bytes().as_ptr().wrapping_sub(64));
+                let Range { start, end } = pack.as_bytes().as_ptr_range();
+                prefetch(start);
+                if aim.front {
+                    prefetch(start.wrapping_sub(aim.member.len()));
+                } else {
+                    prefetch(end);
+                    prefetch(end.wrapping_add(aim.member.len()));
                 }
             }
             None => {}

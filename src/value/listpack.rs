@@ -19,7 +19,8 @@ mod tests;
 
 use super::size_class::size_class;
 use encoding::{
-    Encoded, SHORT_TEXT_BYTES_MAX, backlen_bytes, decode, integer_of, read_backlen, short_text_bytes,
+    Encoded, SHORT_TEXT_BYTES_MAX, backlen_bytes, decode, integer_of, is_short_text, read_backlen,
+    short_text_bytes,
 };
 use start::Start;
 
@@ -137,8 +138,13 @@ impl Listpack {
     }
 
     #[inline]
+    fn header(&self) -> &[u8; HEADER_BYTES] {
+        self.as_bytes().first_chunk().expect("every listpack has a header")
+    }
+
+    #[inline]
     fn header_count(&self) -> u16 {
-        let header: &[u8; HEADER_BYTES] = self.as_bytes().first_chunk().expect("every listpack has a header");
+        let header = self.header();
         u16::from_le_bytes([header[4], header[5]])
     }
 
@@ -308,7 +314,7 @@ impl Listpack {
     /// byte on either side. Answers whether it did.
     #[inline]
     fn push_short_text(&mut self, element: &[u8]) -> bool {
-        if element.len() > SHORT_TEXT_BYTES_MAX || integer_of(element).is_some() {
+        if !is_short_text(element) {
             return false;
         }
         // In the place of the end mark.
@@ -337,7 +343,29 @@ impl Listpack {
 
     /// Adds an element at the front.
     pub fn push_front(&mut self, element: &[u8]) {
-        self.splice(HEADER_BYTES, 0, &Encoded::of(element));
+        if !self.push_short_text_in_front(element) {
+            self.splice(HEADER_BYTES, 0, &Encoded::of(element));
+        }
+    }
+
+    /// As [`Self::push_short_text`], at the front.
+    #[inline]
+    fn push_short_text_in_front(&mut self, element: &[u8]) -> bool {
+        if !is_short_text(element) {
+            return false;
+        }
+        let old = self.start.get();
+        let Some(start) = old.checked_sub(element.len() + 2) else { return false };
+        // The header goes forward, and the entry behind it.
+        let header = *self.header();
+        let place = &mut self.buffer[start..old + HEADER_BYTES];
+        let Some((to, [head, text @ .., back])) = place.split_first_chunk_mut() else { return false };
+        *to = header;
+        (*head, *back) = (0x80 | element.len() as u8, element.len() as u8 + 1);
+        text.copy_from_slice(element);
+        self.start = Start::new(start);
+        self.note_change(1, 0);
+        true
     }
 
     /// Takes the first element, after `read` has seen it. The memory stays: [`Self::shrink`].

@@ -139,6 +139,17 @@ impl Collection {
         self.len() >= LARGE_LEN
     }
 
+    /// The hash of a member, where there is a table of members that it is looked up by.
+    #[inline]
+    pub fn hash_of(&self, member: &[u8]) -> Option<u64> {
+        match self {
+            Collection::Hash(Hash::Table(_))
+            | Collection::Set(Set::Table(_))
+            | Collection::Zset(Zset::Ordered(_)) => Some(table::hash(member)),
+            _ => None,
+        }
+    }
+
     /// Asks the processor for what a command will touch, one pointer deeper with each step from 0 on: what
     /// an earlier step asked for is read. Answers whether there is more to ask for.
     #[inline]
@@ -160,13 +171,13 @@ impl Collection {
                 false
             }
             Collection::Hash(Hash::Table(table)) | Collection::Set(Set::Table(table)) => {
-                prefetch_or(step, &**table, |table, step| table.prefetch(step, aim.member))
+                prefetch_or(step, &**table, |table, step| table.prefetch(step, aim))
             }
             Collection::Zset(Zset::Ordered(zset)) => {
                 prefetch_or(step, &**zset, |zset, step| zset.prefetch(step, aim))
             }
             Collection::List(List::Chunks(chunks)) => {
-                prefetch_or(step, &**chunks, |chunks, step| chunks.prefetch(step, aim.front))
+                prefetch_or(step, &**chunks, |chunks, step| chunks.prefetch(step, aim))
             }
             Collection::Stream(stream) => {
                 prefetch_or(step, &**stream, |stream, step| stream.log.prefetch(step))

@@ -1,5 +1,8 @@
 //! Asking the processor for memory before it is needed.
 
+/// The bytes of a line of the processor's cache.
+const LINE_BYTES: usize = 64;
+
 /// Asks for the cache line at `address`, which need not be valid.
 #[inline]
 pub fn prefetch(address: *const u8) {
@@ -19,12 +22,13 @@ pub fn prefetch_all<T: ?Sized>(thing: &T) {
     prefetch_lines(thing, 4);
 }
 
-/// Asks for up to so many lines of something.
+/// Asks for up to so many lines of something, which may begin and end within a line.
 #[inline]
 pub fn prefetch_lines<T: ?Sized>(thing: &T, lines_max: usize) {
     let start = std::ptr::from_ref(thing).cast::<u8>();
-    for line in 0..size_of_val(thing).div_ceil(64).min(lines_max) {
-        prefetch(start.wrapping_add(line * 64));
+    let within = start.addr() % LINE_BYTES;
+    for line in 0..(within + size_of_val(thing)).div_ceil(LINE_BYTES).min(lines_max) {
+        prefetch(start.wrapping_add(line * LINE_BYTES));
     }
 }
 
@@ -43,6 +47,8 @@ pub fn prefetch_ends(bytes: &[u8]) {
 pub struct Aim<'a> {
     /// The member that it names first.
     pub member: &'a [u8],
+    /// The hash of the member, where the collection has a table of members.
+    pub hash: u64,
     /// The score that it gives the member.
     pub score: Option<f64>,
     /// Whether of a list it uses the front.

@@ -9,7 +9,7 @@
 //! order however often segments are split or joined, so a cursor survives both.
 
 use super::blob::Blob;
-use super::prefetch::{prefetch, prefetch_all};
+use super::prefetch::{Aim, prefetch, prefetch_all};
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::{Deref, DerefMut};
@@ -147,14 +147,14 @@ impl Table {
         (index & ((1 << (bits - 1)) - 1), bits - 1)
     }
 
-    /// Asks the processor for the member of this key, one pointer deeper with each step from 0 on; answers
+    /// Asks the processor for the member that is named, one pointer deeper with each step from 0 on; answers
     /// whether there is more to ask for.
     #[inline]
-    pub fn prefetch(&self, step: usize, key: &[u8]) -> bool {
-        if key.is_empty() {
+    pub fn prefetch(&self, step: usize, aim: Aim<'_>) -> bool {
+        if aim.member.is_empty() {
             return self.prefetch_random(step);
         }
-        let hash = hash(key);
+        let hash = aim.hash;
         let segment = &self.segments[self.segment_of(place(hash)).0];
         match step {
             0 => prefetch_all(segment),

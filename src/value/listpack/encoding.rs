@@ -101,6 +101,12 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// Whether an element is kept as a text whose entry has one byte before it and one after.
+#[inline]
+pub(super) fn is_short_text(element: &[u8]) -> bool {
+    element.len() <= SHORT_TEXT_BYTES_MAX && integer_of(element).is_none()
+}
+
 /// The integer that an element is kept as.
 pub(super) fn integer_of(element: &[u8]) -> Option<i64> {
     // The first byte settles most texts that are no number.

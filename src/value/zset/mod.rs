@@ -63,7 +63,7 @@ impl Ordered {
 
     /// As [`Table::prefetch`], and where a score goes in the order.
     pub(super) fn prefetch(&self, step: usize, aim: Aim<'_>) -> bool {
-        let more = step < TABLE_STEPS && self.table.prefetch(step, aim.member);
+        let more = step < TABLE_STEPS && self.table.prefetch(step, aim);
         aim.score.is_some_and(|score| self.tree.prefetch(step, |item| item.score < score)) || more
     }
 
