@@ -110,7 +110,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "HSET",
-        fill: (0, no_fill),
+        // With all fields: while they are filled, what a command costs depends on how far that has come.
+        fill: (KEYS, |number, out| {
+            let fields =
+                (0..1 << 10).flat_map(|index| [nth("f", index), "a value of 24 bytes, yes".to_owned()]);
+            many(out, "HSET", &nth("hset", number), fields);
+        }),
         write: |random, out| {
             let (key, field) = (nth("hset", random.below(KEYS)), nth("f", random.below(1 << 10)));
             request(out, &["HSET", &key, &field, "a value of 24 bytes, yes"]);
