@@ -106,6 +106,8 @@ pub struct State {
     pub no_touch: bool,
     /// How often the present request was put off to read what it looks at from disk.
     pub put_off: u8,
+    /// Since when the present request waits for room on disk, in ticks.
+    pub no_room_since: Option<u64>,
     /// Runs MONITOR.
     pub monitor: bool,
     /// The connection closes when the present replies are sent.

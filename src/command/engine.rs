@@ -34,6 +34,8 @@ use tokio::sync::oneshot;
 
 /// How long a write waits before it looks for room on disk again.
 const ROOM_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
+/// How long it waits: room that is being made may be taken by others, or be too little.
+const ROOM_WAIT_NS: u64 = 5_000_000_000;
 /// So often a request that looks at many keys is put off to read them; what has left the kernel's memory again by then is
 /// waited for.
 const PUT_OFF_MAX: u8 = 3;
@@ -343,9 +345,12 @@ impl Engine {
             let transaction = state.transaction.as_ref().filter(|_| row.name == "exec");
             let (count, bytes) = transaction.map_or((args.len(), args.bytes()), |queued| queued.size());
             match self.services.keyspace.log_ready(&mut self.scratch, frees, count, bytes) {
-                Ok(()) => {}
-                Err(NotReady::Yet) => return Some(Wait::Retry(ROOM_EVERY)),
-                Err(NotReady::Failed(why)) => {
+                Ok(()) => state.no_room_since = None,
+                Err(NotReady::Yet(_)) if self.may_wait_for_room(state) => {
+                    return Some(Wait::Retry(ROOM_EVERY));
+                }
+                Err(NotReady::Yet(why) | NotReady::Failed(why)) => {
+                    state.no_room_since = None;
                     refusal = Some(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
                 }
             }
@@ -494,6 +499,13 @@ impl Engine {
             (Step::Wait(wait), _) => Some(*wait),
             _ => None,
         }
+    }
+
+    /// Whether a write that finds no room on disk may wait for some.
+    #[cold]
+    fn may_wait_for_room(&self, state: &mut State) -> bool {
+        let since = *state.no_room_since.get_or_insert(self.ticks);
+        clock::nanos_between(since, self.ticks) < ROOM_WAIT_NS
     }
 
     /// What stands against running a command, if anything.

@@ -55,12 +55,18 @@ impl Location {
 pub struct Place(u64);
 
 impl Place {
-    const LEN_MAX: u64 = (1 << 20) - 1;
+    /// Set where the length has a larger unit.
+    const LARGE: u64 = 1 << 19;
+    const LARGE_UNIT: u64 = 2048;
     const PART: u64 = 1 << 63;
 
-    /// Of a record of `len` bytes, padding included; lengths of 16 MiB and more count as 16 MiB.
+    /// Of a record of `len` bytes, padding included; from 8 MiB on the length is rounded up to 2 KiB.
     pub fn new(location: Location, len: usize) -> Place {
-        Place(((len / ALIGN) as u64).min(Self::LEN_MAX) << (OFFSET_BITS + INDEX_BITS) | location.0)
+        let units = match (len / ALIGN) as u64 {
+            small if small < Self::LARGE => small,
+            _ => Self::LARGE | (len as u64).div_ceil(Self::LARGE_UNIT).min(Self::LARGE - 1),
+        };
+        Place(units << (OFFSET_BITS + INDEX_BITS) | location.0)
     }
 
     /// The bits, for an entry.
@@ -80,7 +86,8 @@ impl Place {
 
     /// How many bytes of its segment are alive by it.
     pub fn bytes(self) -> u64 {
-        ((self.0 & !Self::PART) >> (OFFSET_BITS + INDEX_BITS)) * ALIGN as u64
+        let units = (self.0 & !Self::PART) >> (OFFSET_BITS + INDEX_BITS);
+        if units < Self::LARGE { units * ALIGN as u64 } else { (units - Self::LARGE) * Self::LARGE_UNIT }
     }
 
     /// Marks that the record is not the whole value: it cannot be read in place of the entry.
@@ -91,5 +98,24 @@ impl Place {
     /// Whether the record is not the whole value.
     pub fn is_part(self) -> bool {
         self.0 & Self::PART != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of 16 MiB and more counted as 16 MiB: their segments seemed to be mostly garbage, and were moved for ever.
+    #[test]
+    fn a_place_knows_how_long_its_record_is() {
+        let location = Location::new((1 << INDEX_BITS) - 1, SEGMENT_BYTES_MAX - ALIGN as u64);
+        for len in [16, 4096, (8 << 20) - 16, 8 << 20, (8 << 20) + 16, 100 << 20, (1 << 30) - 4096] {
+            let place = Place::new(location, len);
+            assert_eq!(place.location(), location);
+            assert!((len as u64..len as u64 + 2048).contains(&place.bytes()), "{len}");
+            assert!(len >= 8 << 20 || place.bytes() == len as u64);
+            assert_eq!(place.as_part().bytes(), place.bytes());
+            assert!(place.as_part().is_part() && !place.is_part());
+        }
     }
 }

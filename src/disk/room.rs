@@ -3,7 +3,7 @@
 use super::files::SegmentFile;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So many segments are left by ordinary writes, for those that free and for reclaiming. Of these the latter keeps one for
 /// each of its two lanes: one for what is moved, and one for notes of what went.
@@ -31,7 +31,17 @@ pub(super) struct Room {
     opened: Mutex<u64>,
     wake: Condvar,
     spare: Mutex<Option<Blank>>,
+    wanted: Mutex<Option<Wanted>>,
 }
+
+/// Somebody found no room for so much.
+struct Wanted {
+    bytes: u64,
+    since: Instant,
+}
+
+/// Who waits for room longer than this has given up.
+const WANTED_FOR: Duration = Duration::from_secs(5);
 
 impl Room {
     pub(super) fn new(size_max: u64) -> Room {
@@ -44,6 +54,7 @@ impl Room {
             opened: Mutex::new(1),
             wake: Condvar::new(),
             spare: Mutex::new(None),
+            wanted: Mutex::new(None),
         }
     }
 
@@ -76,9 +87,28 @@ impl Room {
         *self.opened.lock()
     }
 
-    pub(super) fn note_opened(&self) {
+    pub(super) fn note_opened(&self, capacity: u64) {
+        self.wanted.lock().take_if(|wanted| wanted.bytes <= capacity);
         *self.opened.lock() += 1;
         self.wake.notify_all();
+    }
+
+    /// Notes that there was no room for so much: who empties segments looks whether it can be made.
+    pub(super) fn want(&self, bytes: u64) {
+        let mut wanted = self.wanted.lock();
+        if wanted.as_ref().is_none_or(|wanted| wanted.bytes < bytes) {
+            *wanted = Some(Wanted { bytes, since: Instant::now() });
+            // Nobody has looked for so much.
+            self.found_none_at.store(0, Relaxed);
+            self.wake.notify_all();
+        }
+    }
+
+    /// How much somebody waits for.
+    pub(super) fn wanted(&self) -> u64 {
+        let mut wanted = self.wanted.lock();
+        wanted.take_if(|wanted| wanted.since.elapsed() > WANTED_FOR);
+        wanted.as_ref().map_or(0, |wanted| wanted.bytes)
     }
 
     /// Waits until [`Self::opened`] is not `seen`, or for `limit`; answers what it is.

@@ -307,6 +307,9 @@ impl Store {
         }
         let reserved = reserve * self.segment_bytes();
         if self.opened_bytes() + capacity + reserved > self.room.bound(reserve < RESERVE_OF_WRITES) {
+            if reserve == RESERVE_OF_WRITES && capacity + reserved <= self.size_max() {
+                self.room.want(capacity);
+            }
             return Err(io::Error::new(io::ErrorKind::StorageFull, "l2-size is reached"));
         }
         let Blank { sequence, capacity, file } = match self.room.take_spare() {
@@ -339,7 +342,7 @@ impl Store {
         }
         segments[index] = Some(Arc::clone(&segment));
         drop(segments);
-        self.room.note_opened();
+        self.room.note_opened(capacity);
         Ok(segment)
     }
 
@@ -511,6 +514,11 @@ impl Store {
                 segment.add_live(change as u64);
             }
         }
+    }
+
+    /// How much somebody waits for, if that is more than a segment.
+    pub fn wanted_bytes(&self) -> u64 {
+        self.room.wanted().max(self.segment_bytes())
     }
 
     /// Grows with every segment that is opened to be written.

@@ -149,21 +149,35 @@ impl Keyspace {
             if result.is_err() {
                 return;
             }
+            let place = Place::new(segment.location(offset), len);
+            let database = tier.database_of(record.space);
+            let may_go = match evict {
+                Evict::Nothing => false,
+                Evict::Volatile => record.expires_at_ms.is_some(),
+                Evict::All => true,
+            };
+            if may_go && let (Kind::String | Kind::Collection, Some(database)) = (record.kind, database) {
+                // What goes needs no room, of which there may be too little for it.
+                let key = self.key(database, record.key);
+                match self.counts(key, place, resident_too) {
+                    Counts::Goes => return self.evict_logged(scratch, key, place, now_ms),
+                    Counts::No => return,
+                    Counts::Stays => {}
+                }
+            }
             if batch == 0 || batch + len > batch_bytes {
                 // The copies go to a segment that is there before it is decided which records count: a tombstone
                 // that is written meanwhile then outlives them.
                 result = scratch
                     .commit()
                     .and_then(|()| self.move_batch(tier, lane, &mut frame, &mut moved))
-                    .and_then(|()| lane.ready_for((batch_bytes.max(len) + len) as u64));
+                    .and_then(|()| lane.ready_for(batch_bytes.max(len) as u64));
                 if result.is_err() {
                     return;
                 }
                 batch = 0;
             }
             batch += len;
-            let place = Place::new(segment.location(offset), len);
-            let database = tier.database_of(record.space);
             match (record.kind, database) {
                 (Kind::Spaces, _) if record.version == tier.spaces_version() => push(&mut frame, record),
                 (Kind::Spaces, _) | (_, None) => {}
@@ -186,19 +200,10 @@ impl Keyspace {
                 }
                 (Kind::String | Kind::Collection, Some(database)) => {
                     let key = self.key(database, record.key);
-                    let may_go = match evict {
-                        Evict::Nothing => false,
-                        Evict::Volatile => record.expires_at_ms.is_some(),
-                        Evict::All => true,
-                    };
-                    match self.counts(key, place, may_go, resident_too) {
-                        Counts::Yes => {
-                            let start = frame.len();
-                            push(&mut frame, record);
-                            moved.push(Moved { database, hash: key.hash, old: place, start, delta: None });
-                        }
-                        Counts::Goes => self.evict_logged(scratch, key, place, now_ms),
-                        Counts::No => {}
+                    if !matches!(self.counts(key, place, false), Counts::No) {
+                        let start = frame.len();
+                        push(&mut frame, record);
+                        moved.push(Moved { database, hash: key.hash, old: place, start, delta: None });
                     }
                 }
             }
@@ -268,19 +273,18 @@ impl Keyspace {
         chain_of(&mut state, key.hash.position(), key.name).is_some_and(|chain| chain.has(version))
     }
 
-    /// Whether the record at a place is that of its key.
-    fn counts(&self, key: Key<'_>, place: Place, may_go: bool, resident_too: bool) -> Counts {
+    /// Whether the record at a place is that of its key, and may go where keys are evicted.
+    fn counts(&self, key: Key<'_>, place: Place, resident_too: bool) -> Counts {
         let state = self.database(key.database).shard_of(key.hash).lock();
         let position = key.hash.position();
         if state.table.cold_at(position).any(|(_, bits)| bits == place.location().bits()) {
-            return if may_go { Counts::Goes } else { Counts::Yes };
+            return Counts::Goes;
         }
         let entry = state.table.get(position, key.name);
-        let has = entry.and_then(|entry| Place::from_bits(entry.place()));
-        match has {
+        match entry.and_then(|entry| Place::from_bits(entry.place())) {
             Some(has) if has.location() != place.location() => Counts::No,
-            Some(_) if may_go && resident_too => Counts::Goes,
-            Some(_) => Counts::Yes,
+            Some(_) if resident_too => Counts::Goes,
+            Some(_) => Counts::Stays,
             None => Counts::No,
         }
     }
@@ -314,9 +318,9 @@ impl Keyspace {
 }
 
 enum Counts {
-    Yes,
+    /// It is not, or not any more.
     No,
-    /// Yes, and it may be evicted.
+    Stays,
     Goes,
 }
 
@@ -368,9 +372,10 @@ fn repoint_delta(
     true
 }
 
-/// Whether less than so many segments can be opened before ordinary writes find no room.
+/// Whether less than so many segments can be opened before ordinary writes find no room, or one that waits for more.
 fn is_near_full(store: &Store, segments: u64) -> bool {
-    store.opened_bytes() + (RESERVE_OF_WRITES + segments) * store.segment_bytes() > store.size_max()
+    let ahead = (RESERVE_OF_WRITES + segments - 1) * store.segment_bytes();
+    store.opened_bytes() + ahead + store.wanted_bytes() > store.size_max()
 }
 
 /// Whether room is to be made before garbage has become cheap.
@@ -383,11 +388,11 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
     let store = tier.store();
     let sealed: Vec<_> = store.segments().into_iter().filter(|segment| segment.is_sealed()).collect();
     // What the end of a segment has no room for is lost to every segment: only what is written can be garbage. One
-    // that was hardly begun before a restart is all room, too.
+    // that was hardly begun before a restart is all room, too: so little that several of them make one.
     let share = |segment: &Segment| {
         let live = segment.live_bytes() as f64;
         let written = segment.written().saturating_sub(SEGMENT_HEADER_BYTES as u64).max(1) as f64;
-        (live / written).min(2.0 * live / segment.capacity.max(1) as f64)
+        (live / written).min(4.0 * live / segment.capacity.max(1) as f64)
     };
     let emptiest = sealed.iter().min_by(|a, b| share(a).total_cmp(&share(b)))?;
     let share = share(emptiest);

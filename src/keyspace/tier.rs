@@ -47,8 +47,8 @@ pub(super) struct Spaces {
 /// Why a write cannot be logged.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotReady {
-    /// There is no room; it is being made.
-    Yet,
+    /// There is no room, which this error says; it is being made.
+    Yet(String),
     /// Writing fails, for this reason.
     Failed(String),
 }
@@ -309,7 +309,7 @@ impl Keyspace {
             return Ok(());
         }
         Err(if tier.store.is_passing(&error) {
-            NotReady::Yet
+            NotReady::Yet(error.to_string())
         } else {
             NotReady::Failed(tier.store.failure())
         })

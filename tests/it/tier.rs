@@ -836,6 +836,49 @@ fn a_full_log_evicts_what_is_in_memory() {
     assert!(client.info("l2_allocated_bytes").parse::<u64>().expect("a number") <= 16 << 20);
 }
 
+/// Values of a third to half of a segment: one or two lie in each, and moving them makes no room. Writers waited for ever, and
+/// the log was rewritten all the time.
+#[test]
+fn values_that_fill_half_a_segment_are_taken_or_refused() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut random = Random::new(random::seed("half a segment"));
+    let server = Server::start(&["--appendonly", "yes", "--l2-size", "32mb", "--workers", "2"]);
+    let mut client = server.client();
+    let mut taken = 0;
+    for _ in 0..400 {
+        let value = "v".repeat(350_000 + random.below(100_000));
+        taken += u32::from(!client.run(&format!("SET key:{} {value}", random.below(32))).is_error());
+    }
+    assert!(taken > 200, "only {taken} of 400");
+    let moved = |client: &mut Client| client.info("l2_moved_bytes");
+    let (mut before, mut times) = (moved(&mut client), 0);
+    eventually("the log is at rest", || {
+        let now = moved(&mut client);
+        times = if now == before { times + 1 } else { 0 };
+        before = now;
+        (times == 100).then_some(())
+    });
+}
+
+/// A value may be larger than what is kept free: as much goes as it needs.
+#[test]
+fn a_full_log_evicts_as_much_as_a_large_value_needs() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server =
+        Server::start(&["--appendonly", "yes", "--l2-size", "64mb", "--maxmemory-policy", "allkeys-lru"]);
+    let mut client = server.client();
+    let value = "v".repeat(9_000_000);
+    for number in 0..30 {
+        client.expect(&format!("SET key:{number} {value}"), "+OK");
+        client.expect(&format!("SET small:{number} v"), "+OK");
+    }
+    client.expect("EXISTS key:0 key:29", ":1");
+}
+
 /// `l2-size` is made less than what there is: where that counts, writes are refused and not kept waiting; once it can go it
 /// does, until the log has the size that was asked for.
 #[test]
