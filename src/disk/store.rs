@@ -516,6 +516,11 @@ impl Store {
         }
     }
 
+    /// How much may be moved to new segments at once.
+    pub fn bytes_for_moving(&self) -> u64 {
+        self.room.bound(true).saturating_sub(self.opened_bytes())
+    }
+
     /// How much somebody waits for, if that is more than a segment.
     pub fn wanted_bytes(&self) -> u64 {
         self.room.wanted().max(self.segment_bytes())

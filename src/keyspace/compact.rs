@@ -156,13 +156,13 @@ impl Keyspace {
                 Evict::Volatile => record.expires_at_ms.is_some(),
                 Evict::All => true,
             };
-            if may_go && let (Kind::String | Kind::Collection, Some(database)) = (record.kind, database) {
-                // What goes needs no room, of which there may be too little for it.
+            if let (Kind::String | Kind::Collection, Some(database)) = (record.kind, database) {
+                // What does not count or goes needs no room, of which there may be too little for it.
                 let key = self.key(database, record.key);
                 match self.counts(key, place, resident_too) {
-                    Counts::Goes => return self.evict_logged(scratch, key, place, now_ms),
                     Counts::No => return,
-                    Counts::Stays => {}
+                    Counts::Goes if may_go => return self.evict_logged(scratch, key, place, now_ms),
+                    Counts::Goes | Counts::Stays => {}
                 }
             }
             if batch == 0 || batch + len > batch_bytes {
@@ -394,8 +394,10 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
         let written = segment.written().saturating_sub(SEGMENT_HEADER_BYTES as u64).max(1) as f64;
         (live / written).min(4.0 * live / segment.capacity.max(1) as f64)
     };
-    let emptiest = sealed.iter().min_by(|a, b| share(a).total_cmp(&share(b)))?;
-    let share = share(emptiest);
+    let room = store.bytes_for_moving().max(store.segment_bytes());
+    let movable = sealed.iter().filter(|segment| segment.live_bytes() <= room);
+    let emptiest = movable.min_by(|a, b| share(a).total_cmp(&share(b)));
+    let share = emptiest.map_or(1.0, |segment| share(segment));
     let live = store.live_bytes();
     let dead = store.opened_bytes().saturating_sub(live);
     let worth = if is_tight(tier) {
@@ -406,7 +408,7 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
         // time that a start takes to read it.
         share == 0.0 || (share < 0.5 && dead > live.max(store.size_max() / 4))
     };
-    if worth {
+    if let Some(emptiest) = emptiest.filter(|_| worth) {
         return Some((Arc::clone(emptiest), Evict::Nothing));
     }
     if evict != Evict::Nothing && is_near_full(store, 2) {

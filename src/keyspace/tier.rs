@@ -311,7 +311,9 @@ impl Keyspace {
         Err(if tier.store.is_passing(&error) {
             NotReady::Yet(error.to_string())
         } else {
-            NotReady::Failed(tier.store.failure())
+            // Where it has just ceased to be passing nobody has noted a failure.
+            let noted = tier.store.failure();
+            NotReady::Failed(if noted.is_empty() { error.to_string() } else { noted })
         })
     }
 }
