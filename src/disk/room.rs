@@ -27,7 +27,7 @@ pub(super) struct Room {
     making: AtomicBool,
     /// What `opened` was when it was last found that no segment is worth emptying.
     found_none_at: AtomicU64,
-    /// Counts segments that were opened to be written.
+    /// Counts segments that were opened to be written, and what was wanted in vain.
     opened: Mutex<u64>,
     wake: Condvar,
     spare: Mutex<Option<Blank>>,
@@ -82,7 +82,7 @@ impl Room {
         self.ceiling.fetch_min(bytes, Relaxed);
     }
 
-    /// Grows with every segment that is opened to be written.
+    /// Grows with every segment that is opened to be written, and when room is wanted in vain.
     pub(super) fn opened(&self) -> u64 {
         *self.opened.lock()
     }
@@ -98,8 +98,8 @@ impl Room {
         let mut wanted = self.wanted.lock();
         if wanted.as_ref().is_none_or(|wanted| wanted.bytes < bytes) {
             *wanted = Some(Wanted { bytes, since: Instant::now() });
-            // Nobody has looked for so much.
-            self.found_none_at.store(0, Relaxed);
+            // Nobody has looked for so much, also not who is just looking.
+            *self.opened.lock() += 1;
             self.wake.notify_all();
         }
     }
