@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::str::Chars;
 
 /// The modules of each layer, from the bottom. `lib.rs` and `main.rs` are above all.
@@ -22,6 +23,10 @@ const LAYERS: &[&[&str]] = &[
 /// Imports within a layer, from the first to the second. One that is no longer used must go.
 const WITHIN_A_LAYER: &[(&str, &str)] =
     &[("config", "glob"), ("config", "number"), ("rdb", "value"), ("resp", "value")];
+
+/// What the repository has at its top, beside hidden files.
+const TOP_LEVEL: &[&str] =
+    &["Cargo.lock", "Cargo.toml", "README.md", "benches", "config", "docker", "fuzz", "src", "tests"];
 
 fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
@@ -372,4 +377,18 @@ fn the_rules_are_these() {
     assert_eq!(judge("pubsub", "memory"), Import::Forbidden);
     assert_eq!(judge("memory", "keyspace"), Import::Forbidden);
     assert_eq!(judge("net", "elsewhere"), Import::Unknown);
+}
+
+#[test]
+fn nothing_strays_into_the_top_level() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    if !Path::new(root).join(".git").exists() {
+        println!("no checkout: nobody knows what belongs to it");
+        return;
+    }
+    let listed = Command::new("git").args(["-C", root, "ls-files"]).output().expect("git runs");
+    let listed = String::from_utf8(listed.stdout).expect("names are UTF-8");
+    let top: BTreeSet<&str> = listed.lines().filter_map(|path| path.split('/').next()).collect();
+    let visible: Vec<&str> = top.into_iter().filter(|name| !name.starts_with('.')).collect();
+    assert_eq!(visible, TOP_LEVEL);
 }

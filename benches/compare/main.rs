@@ -50,7 +50,7 @@ use std::process::ExitCode;
 
 use options::{Options, Section};
 use report::Report;
-use shared::{Failure, load, report, server, system, trace, wire};
+use shared::{Failure, load, report, server, system, talk, trace, wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::report::{Figures, Report};
 use crate::server::{Server, Template};
 use crate::speed::CLIENTS;
+use crate::talk::Talk;
 use crate::wire::{Random, Work};
 use crate::{Failure, system};
 
@@ -15,6 +16,8 @@ use crate::{Failure, system};
 const PIPELINE: usize = 16;
 /// Members of a large collection.
 const LARGE: u64 = 1_000_000;
+/// Requests that a server has seen before its memory is looked at.
+const WARM_UP_REQUESTS: u64 = 1_000;
 /// Keys of most cases.
 const KEYS: u64 = 1_000;
 
@@ -387,12 +390,18 @@ fn load(template: &Template, kind: &Kind) -> Result<(f64, f64), Failure> {
     }
     let server = template.start(1, &[system::SERVER_CORE], &[])?;
     let mut load = Load::connect(&server, 8, 1, 0)?;
+    let mut send = |requests: Range<u64>| {
+        load.fill(requests, |_, number, out| {
+            let number = number as usize;
+            out.extend_from_slice(&bytes[ends[number]..ends[number + 1]]);
+        })
+    };
+    // Buffers and the program's own pages are no part of what members take.
+    send(0..WARM_UP_REQUESTS.min(kind.requests))?;
+    Talk::connect(server.address)?.ask(&["FLUSHALL"])?;
     let before = server.settled_rss_bytes()?;
     let started = Instant::now();
-    load.fill(0..kind.requests, |_, number, out| {
-        let number = number as usize;
-        out.extend_from_slice(&bytes[ends[number]..ends[number + 1]]);
-    })?;
+    send(0..kind.requests)?;
     let seconds = started.elapsed().as_secs_f64();
     let grown = server.settled_rss_bytes()?.saturating_sub(before);
     Ok((seconds, grown as f64 / kind.members as f64))

@@ -157,7 +157,7 @@ impl Log {
                 let capacity = node.pack().byte_len().min(limits.bytes);
                 if self.nodes.len() == self.nodes.capacity() {
                     // In small steps: a row that is doubled is half empty.
-                    self.nodes.reserve_exact((self.nodes.len() / 8).max(2));
+                    self.nodes.reserve_exact((self.nodes.len() / 16).max(2));
                 }
                 self.nodes.push_back(Node::new(id, fields, capacity));
             }
