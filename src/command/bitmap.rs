@@ -6,13 +6,14 @@ use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Expiry, Key, Lookup};
 use crate::number;
+use crate::resp::Args;
 use crate::value::bits::{self, Field, Operation, Overflow};
 use crate::value::string::NewString;
 
 const STRING: NotifyFlags = NotifyFlags::STRING;
 
-/// A bit's offset; `#3` counts in fields of `field_bits`, where those are known.
-fn offset(ctx: &Ctx<'_>, text: &[u8], field_bits: Option<u32>) -> Result<usize, Error> {
+/// A bit's offset in a string of up to `bytes_max`; `#3` counts in fields of `field_bits`, where those are known.
+fn offset(bytes_max: u64, text: &[u8], field_bits: Option<u32>) -> Result<usize, Error> {
     let invalid = Error::fixed("ERR bit offset is not an integer or out of range");
     let offset = match (text.strip_prefix(b"#"), field_bits) {
         (Some(fields), Some(bits)) => {
@@ -20,8 +21,8 @@ fn offset(ctx: &Ctx<'_>, text: &[u8], field_bits: Option<u32>) -> Result<usize, 
         }
         _ => number::parse_i64(text),
     };
-    let limit = ctx.settings.proto_max_bulk_len;
-    let offset = offset.and_then(|offset| u64::try_from(offset).ok()).filter(|offset| offset >> 3 < limit);
+    let offset =
+        offset.and_then(|offset| u64::try_from(offset).ok()).filter(|offset| offset >> 3 < bytes_max);
     offset.and_then(|offset| usize::try_from(offset).ok()).ok_or(invalid)
 }
 
@@ -71,8 +72,12 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
     Ok(())
 }
 
+fn setbit_extent(args: &Args<'_>, bytes_max: u64) -> u64 {
+    offset(bytes_max, &args[2], None).map_or(0, |offset| offset as u64 / 8 + 1)
+}
+
 fn setbit(ctx: &mut Ctx<'_>) -> Answer {
-    let offset = offset(ctx, &ctx.args[2], None)?;
+    let offset = offset(ctx.settings.proto_max_bulk_len, &ctx.args[2], None)?;
     let new = match int_or(&ctx.args[3], "ERR bit is not an integer or out of range")? {
         0 => false,
         1 => true,
@@ -89,7 +94,7 @@ fn setbit(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn getbit(ctx: &mut Ctx<'_>) -> Answer {
-    let (key, offset) = (ctx.key(0), offset(ctx, &ctx.args[2], None)?);
+    let (key, offset) = (ctx.key(0), offset(ctx.settings.proto_max_bulk_len, &ctx.args[2], None)?);
     let value = ctx.access.string(key, Lookup::Read)?;
     let bit = value.is_some_and(|value| value.with(|text| bits::get(text, offset)));
     ctx.reply.int(bit.into());
@@ -231,7 +236,7 @@ enum Action {
     Add(i64),
 }
 
-fn field(ctx: &Ctx<'_>, kind: &[u8], at: &[u8]) -> Result<Field, Error> {
+fn field(bytes_max: u64, kind: &[u8], at: &[u8]) -> Result<Field, Error> {
     let invalid = Error::fixed(
         "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
     );
@@ -242,17 +247,17 @@ fn field(ctx: &Ctx<'_>, kind: &[u8], at: &[u8]) -> Result<Field, Error> {
     };
     let max = if signed { 64 } else { 63 };
     let bits = number::parse_i64(bits).filter(|bits| (1..=max).contains(bits)).ok_or(invalid)? as u32;
-    Ok(Field { signed, bits, offset: offset(ctx, at, Some(bits))? })
+    Ok(Field { signed, bits, offset: offset(bytes_max, at, Some(bits))? })
 }
 
-fn field_operations(ctx: &Ctx<'_>) -> Result<Vec<FieldOperation>, Error> {
+fn field_operations(args: &Args<'_>, bytes_max: u64) -> Result<Vec<FieldOperation>, Error> {
     let mut operations = Vec::new();
     let mut overflow = Overflow::Wrap;
     let mut at = 2;
-    while let Some(word) = ctx.args.get(at) {
-        let more = ctx.args.len() - at - 1;
+    while let Some(word) = args.get(at) {
+        let more = args.len() - at - 1;
         if is(word, "overflow") && more >= 1 {
-            let mode = &ctx.args[at + 1];
+            let mode = &args[at + 1];
             overflow = if is(mode, "wrap") {
                 Overflow::Wrap
             } else if is(mode, "sat") {
@@ -271,13 +276,13 @@ fn field_operations(ctx: &Ctx<'_>) -> Result<Vec<FieldOperation>, Error> {
         if !get && !set && !add {
             return Err(Error::SYNTAX);
         }
-        let field = field(ctx, &ctx.args[at + 1], &ctx.args[at + 2])?;
+        let field = field(bytes_max, &args[at + 1], &args[at + 2])?;
         let action = if get {
             Action::Get
         } else if set {
-            Action::Set(int(&ctx.args[at + 3])?)
+            Action::Set(int(&args[at + 3])?)
         } else {
-            Action::Add(int(&ctx.args[at + 3])?)
+            Action::Add(int(&args[at + 3])?)
         };
         operations.push(FieldOperation { field, action, overflow });
         at += if get { 3 } else { 4 };
@@ -310,10 +315,18 @@ impl FieldOperation {
     }
 }
 
+/// How long a string has to be to have all fields that are written, if any are.
+fn written_len(operations: &[FieldOperation]) -> Option<usize> {
+    operations.iter().filter(|operation| operation.writes()).map(|one| one.field.last() / 8 + 1).max()
+}
+
+fn bitfield_extent(args: &Args<'_>, bytes_max: u64) -> u64 {
+    field_operations(args, bytes_max).ok().and_then(|operations| written_len(&operations)).unwrap_or(0) as u64
+}
+
 fn bitfield(ctx: &mut Ctx<'_>) -> Answer {
-    let operations = field_operations(ctx)?;
-    let len =
-        operations.iter().filter(|operation| operation.writes()).map(|one| one.field.last() / 8 + 1).max();
+    let operations = field_operations(&ctx.args, ctx.settings.proto_max_bulk_len)?;
+    let len = written_len(&operations);
     let mut answers = Vec::with_capacity(operations.len());
     match len {
         None => {
@@ -372,6 +385,7 @@ pub const ROWS: &[Row] = &[
         ]),
     row("bitfield", -2, "bitmap", bitfield)
         .flags(&[Flag::Write, Flag::DenyOom])
+        .extent(bitfield_extent)
         .acl(&[Category::Bitmap])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "update", "variable_flags"])
             .notes("This command allows both access and modification of the key")])
@@ -488,6 +502,7 @@ pub const ROWS: &[Row] = &[
         .args(&[key("key", 0), arg("offset", ArgKind::Integer)]),
     row("setbit", 4, "bitmap", setbit)
         .flags(&[Flag::Write, Flag::DenyOom])
+        .extent(setbit_extent)
         .acl(&[Category::Bitmap])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
         .docs(

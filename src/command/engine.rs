@@ -10,19 +10,20 @@
 //! One engine a worker; nothing in it is shared, and no call waits.
 
 use super::blocking::BlockedWait;
+use super::growth::{self, Change};
 use super::migrate::Migration;
 use super::parse::c_string;
 use super::prefetch;
 use super::row::{Begin, Flag, Row};
 use super::services::{Paused, Services};
 use super::table::{CommandId, Found, full_name, lookup};
-use super::transaction::{abandon_transaction, runs_in_transaction};
+use super::transaction::{NotRun, abandon_transaction, runs_in_transaction};
 use super::{Ctx, DONE, Error, Step};
 use crate::client::{Client, Queued, ReplyMode, State};
 use crate::clock;
 use crate::config::Settings;
 use crate::disk::store::SyncPolicy;
-use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch, Tier};
+use crate::keyspace::{ColdKeys, Key, Keyspace, NotReady, Scope, Scratch, Tier, request_bytes};
 use crate::memory::{KeyHash, usage};
 use crate::metrics::{Sample, WorkerMetrics};
 use crate::resp::{ArgRange, Args, Output, Reply};
@@ -341,17 +342,16 @@ impl Engine {
         self.wrote |= writes;
         if writes && refusal.is_none() {
             // As with memory: what cannot grow is not refused for lack of room.
-            let frees = row.has(Flag::Write) && !row.has(Flag::DenyOom);
             let transaction = state.transaction.as_ref().filter(|_| row.name == "exec");
-            let (count, bytes) = transaction.map_or((args.len(), args.bytes()), |queued| queued.size());
-            match self.services.keyspace.log_ready(&mut self.scratch, frees, count, bytes) {
-                Ok(()) => state.no_room_since = None,
-                Err(NotReady::Yet(_)) if self.may_wait_for_room(state) => {
-                    return Some(Wait::Retry(ROOM_EVERY));
-                }
-                Err(NotReady::Yet(why) | NotReady::Failed(why)) => {
-                    state.no_room_since = None;
-                    refusal = Some(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+            let (frees, (count, bytes)) = match transaction {
+                Some(queued) => (!queued.needs_memory, queued.size()),
+                None => (!row.has(Flag::DenyOom), (args.len(), args.bytes())),
+            };
+            let bytes = request_bytes(count, bytes);
+            if let Err(why) = self.services.keyspace.log_ready(&mut self.scratch, frees, bytes) {
+                match self.without_room(state, why) {
+                    Ok(wait) => return Some(wait),
+                    Err(error) => refusal = Some(error),
                 }
             }
         }
@@ -408,6 +408,18 @@ impl Engine {
             access.settle();
             return Some(Wait::Load(cold));
         }
+        if row.has(Flag::Write) {
+            let change = std::iter::once(Change { row, args, keys });
+            let bulk_len_max = self.settings.proto_max_bulk_len;
+            if let Err(why) = growth::log_ready(&mut access, change, bulk_len_max, !row.has(Flag::DenyOom)) {
+                access.settle();
+                return match self.without_room(state, why) {
+                    Ok(wait) => Some(wait),
+                    Err(error) => self.refuse(Some(id), error, state, out),
+                };
+            }
+            state.no_room_since = None;
+        }
         if state.put_off >= PUT_OFF_MAX {
             access.wait_for_disk();
         }
@@ -447,10 +459,20 @@ impl Engine {
         let answer = match answer {
             Ok(Step::Exec(transaction)) => match self.run_transaction(client, state, &transaction, out) {
                 Ok(answer) => answer,
-                Err(cold) => {
+                Err(NotRun::Cold(cold)) => {
                     state.transaction = Some(transaction);
                     return Some(Wait::Load(cold));
                 }
+                Err(NotRun::NoRoom(why)) => match self.without_room(state, why) {
+                    Ok(wait) => {
+                        state.transaction = Some(transaction);
+                        return Some(wait);
+                    }
+                    Err(error) => {
+                        abandon_transaction(&self.services, client, state);
+                        return self.refuse(Some(id), error.as_abort(), state, out);
+                    }
+                },
             },
             answer => answer,
         };
@@ -501,11 +523,19 @@ impl Engine {
         }
     }
 
-    /// Whether a write that finds no room on disk may wait for some.
+    /// What becomes of a write that cannot be logged: it waits for room, or is refused.
     #[cold]
-    fn may_wait_for_room(&self, state: &mut State) -> bool {
+    fn without_room(&self, state: &mut State, why: NotReady) -> Result<Wait, Error> {
         let since = *state.no_room_since.get_or_insert(self.ticks);
-        clock::nanos_between(since, self.ticks) < ROOM_WAIT_NS
+        match why {
+            NotReady::Yet(_) if clock::nanos_between(since, self.ticks) < ROOM_WAIT_NS => {
+                Ok(Wait::Retry(ROOM_EVERY))
+            }
+            NotReady::Yet(why) | NotReady::Failed(why) => {
+                state.no_room_since = None;
+                Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")))
+            }
+        }
     }
 
     /// What stands against running a command, if anything.

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod expire;
 mod geo;
+mod growth;
 mod hash;
 mod hash_expire;
 mod hyperloglog;

@@ -1,13 +1,14 @@
 //! MULTI, EXEC, DISCARD, WATCH and UNWATCH. What is queued runs with the locks of all its keys held.
 
 use super::engine::{Engine, Wait, keys_of};
+use super::growth::{self, Change};
 use super::row::{Category, Flag, Row, key, keys_at, row};
 use super::table::{CommandId, Found, lookup};
 use super::{Answer, Ctx, DONE, Error, Services, Step};
 use crate::client::{Client, Queued, ReplyMode, State, Transaction};
 use crate::clock;
 use crate::config::Settings;
-use crate::keyspace::{ColdKeys, Key, Lookup, Scope};
+use crate::keyspace::{ColdKeys, Key, Lookup, NotReady, Scope};
 use crate::number;
 use crate::resp::{ArgRange, Args, Output, Reply};
 use smallvec::SmallVec;
@@ -92,6 +93,14 @@ struct TransactionStep<'a> {
     keys: SmallVec<[Key<'a>; 2]>,
 }
 
+/// Why a transaction has not run yet.
+pub(super) enum NotRun {
+    /// This has to be read from disk first.
+    Cold(ColdKeys),
+    /// The log has no room for what it does.
+    NoRoom(NotReady),
+}
+
 /// Whether a command runs at once between MULTI and EXEC.
 pub(super) fn runs_in_transaction(row: &Row) -> bool {
     matches!(row.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
@@ -129,14 +138,14 @@ impl Engine {
     /// Runs what MULTI has queued, with the locks of all its keys held: nobody sees half of it.
     ///
     /// # Errors
-    /// What has to be read from disk first; nothing has run then, and what is watched is still watched.
+    /// What it has to wait for; nothing has run then, and what is watched is still watched.
     pub(super) fn run_transaction(
         &mut self,
         client: &Arc<Client>,
         state: &mut State,
         transaction: &Transaction,
         out: &mut Output,
-    ) -> Result<Answer, ColdKeys> {
+    ) -> Result<Answer, NotRun> {
         let services = Arc::clone(&self.services);
         let space = &services.keyspace;
         if transaction.failed {
@@ -195,8 +204,16 @@ impl Engine {
         if let Some(cold) = access.try_resolve(&keys, false) {
             access.settle();
             state.watching = watching;
-            return Err(cold);
+            return Err(NotRun::Cold(cold));
         }
+        let requests = steps.iter().map(|step| Change { row: step.row, args: step.args, keys: &step.keys });
+        let frees = !transaction.needs_memory;
+        if let Err(why) = growth::log_ready(&mut access, requests, self.settings.proto_max_bulk_len, frees) {
+            access.settle();
+            state.watching = watching;
+            return Err(NotRun::NoRoom(why));
+        }
+        state.no_room_since = None;
         // What it meets beyond its keys (SORT's patterns, SCAN) is waited for: half of it has run by then.
         access.wait_for_disk();
         client.queued.store(u32::MAX, Relaxed);

@@ -100,13 +100,18 @@ impl Lane {
         }
     }
 
+    /// The room in the segment that is open.
+    #[inline]
+    pub fn room(&self) -> u64 {
+        self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end)
+    }
+
     /// Makes sure that frames of so many bytes together can be appended to the segment that is open then.
     ///
     /// # Errors
     /// Why not.
     pub fn ready_for(&mut self, bytes: u64) -> io::Result<()> {
-        let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
-        if room >= bytes { Ok(()) } else { self.make_ready(bytes) }
+        if self.room() >= bytes { Ok(()) } else { self.make_ready(bytes) }
     }
 
     /// Makes sure that a frame of a few tombstones and so many bytes can be appended, from what is kept for them. Whether
@@ -116,8 +121,7 @@ impl Lane {
     /// Why not.
     pub fn ready_to_free(&mut self, bytes: u64) -> io::Result<()> {
         self.flush()?;
-        let room = self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end);
-        if room >= bytes + TOMBSTONES_BYTES {
+        if self.room() >= bytes + TOMBSTONES_BYTES {
             return Ok(());
         }
         let reserve = self.reserve;
@@ -129,10 +133,8 @@ impl Lane {
 
     #[cold]
     fn make_ready(&mut self, bytes: u64) -> io::Result<()> {
-        let made = self.flush().and_then(|()| match &self.segment {
-            Some(segment) if segment.capacity - self.end >= bytes => Ok(()),
-            _ => self.next_segment(bytes),
-        });
+        let made =
+            self.flush().and_then(|()| if self.room() >= bytes { Ok(()) } else { self.next_segment(bytes) });
         match &made {
             Ok(()) => self.store.heal(),
             Err(error) if self.store.is_passing(error) => {}
@@ -174,6 +176,7 @@ impl Lane {
         self.end += bytes as u64;
         self.holds.store(true, Release);
         self.tally.add(segment.index(), place.bytes() as i64);
+        self.store.note_length(place.bytes());
         if let Some(old) = old {
             self.tally.add(old.location().index(), -(old.bytes() as i64));
         }

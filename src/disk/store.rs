@@ -22,6 +22,9 @@ const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 /// The tier should have at least so many segments.
 const SEGMENTS_MIN: u64 = 256;
 
+/// Records up to this length are not worth to be told apart.
+const LONGEST_MIN: u64 = 1024;
+
 /// What is read of a record before its length is known.
 const FIRST_READ_BYTES: usize = 2048;
 /// A record from this length on may be used where it is.
@@ -124,6 +127,8 @@ pub struct Store {
     failure: Mutex<String>,
     /// Counts flushes, so that a sync can say how far it came.
     ticket: AtomicU64,
+    /// The longest record that there was.
+    longest: AtomicU64,
     synced: watch::Sender<u64>,
     sync_wanted: Mutex<bool>,
     sync_wake: Condvar,
@@ -168,6 +173,7 @@ impl Store {
             failure: Mutex::default(),
             // What is there already is synced once.
             ticket: AtomicU64::new(1),
+            longest: AtomicU64::new(LONGEST_MIN),
             synced: watch::Sender::new(0),
             sync_wanted: Mutex::new(false),
             sync_wake: Condvar::new(),
@@ -483,7 +489,22 @@ impl Store {
 
     /// A record has come to count.
     pub fn add_live(&self, place: Place) {
+        self.note_length(place.bytes());
         self.add_live_bytes(place.location(), place.bytes());
+    }
+
+    /// Notes how long a record is.
+    #[inline]
+    pub fn note_length(&self, bytes: u64) {
+        if bytes > self.longest.load(Relaxed) {
+            self.longest.fetch_max(bytes, Relaxed);
+        }
+    }
+
+    /// No record of a value in memory is longer than this.
+    #[inline]
+    pub fn longest(&self) -> u64 {
+        self.longest.load(Relaxed)
     }
 
     /// So many bytes more of records count, in the segment that has this location.

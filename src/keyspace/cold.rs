@@ -234,6 +234,7 @@ impl Keyspace {
                         && let (Some(mut entry), Some((index, _))) = (tier.decode(&record), index)
                     {
                         entry.set_place(place.bits());
+                        tier.store.note_length(place.bytes());
                         promote(state, index, entry, record.version);
                     }
                 }
@@ -432,6 +433,7 @@ impl Access<'_> {
                             continue;
                         };
                         entry.set_place(place.bits());
+                        tier.store.note_length(place.bytes());
                         entry.set_access_bits(self.space.access_mode().fresh(self.now_ms));
                         promote(state, index, entry, record.version);
                         tier.store.counters.promoted.fetch_add(1, Relaxed);

@@ -16,6 +16,7 @@ mod log;
 mod notify;
 mod reclaim;
 mod recover;
+mod room;
 mod scan;
 #[cfg(test)]
 mod simulation;
@@ -31,7 +32,8 @@ pub use effect::{Change, Effect};
 pub use evict::OutOfMemory;
 pub use reclaim::Reclaimer;
 pub use recover::{Progress, Recovered};
-pub use tier::{NotReady, Tier};
+pub use room::{NotReady, request_bytes};
+pub use tier::Tier;
 pub use waiting::Waiting;
 pub use watch::Watchers;
 

@@ -2,7 +2,9 @@
 //! power goes and leaves of what was not synced some pieces and not others. After each restart every key must have a
 //! value that it may have, and keys that were written together must fit.
 
-use super::{CompactRule, Evict, Expiry, Keyspace, Lookup, Progress, RandomSource, Scratch, Tier};
+use super::{
+    CompactRule, Evict, Expiry, Keyspace, Lookup, Progress, RandomSource, Scratch, Tier, request_bytes,
+};
 use crate::config::NotifyFlags;
 use crate::disk::files::{Contents, Files, SegmentFile, WriteCheckpoint};
 use crate::disk::store::SyncPolicy;
@@ -230,7 +232,7 @@ impl Simulation {
 
     /// Writes some pairs in one command: all of them, or none.
     fn write(&mut self, keyspace: &Keyspace, scratch: &mut Scratch) {
-        if keyspace.log_ready(scratch, false, 6, 6 * 6500).is_err() {
+        if keyspace.log_ready(scratch, false, request_bytes(6, 6 * 6500)).is_err() {
             return;
         }
         let pairs: BTreeSet<u64> = (0..1 + self.below(3)).map(|_| self.below(KEYS)).collect();

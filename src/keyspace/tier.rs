@@ -11,9 +11,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// What a record has beside its key and value, at most.
-const RECORD_BYTES: usize = 96;
-
 /// How many cold reads are remembered, to know the second of a key from the first.
 pub(super) const SEEN: usize = 1 << 16;
 
@@ -42,15 +39,6 @@ pub(super) struct Spaces {
     pub(super) of: Vec<u32>,
     pub(super) next: u32,
     pub(super) version: u64,
-}
-
-/// Why a write cannot be logged.
-#[derive(Debug, PartialEq, Eq)]
-pub enum NotReady {
-    /// There is no room, which this error says; it is being made.
-    Yet(String),
-    /// Writing fails, for this reason.
-    Failed(String),
 }
 
 /// What one worker needs for the tier.
@@ -288,32 +276,5 @@ impl Keyspace {
             frame.clear();
             own.frame = frame;
         }
-    }
-
-    /// What stands against a write that a request of so many arguments and bytes asks for, if the log on disk is in force.
-    /// One that `frees` has room where others have none.
-    #[inline]
-    pub fn log_ready(
-        &self,
-        scratch: &mut Scratch,
-        frees: bool,
-        args: usize,
-        bytes: usize,
-    ) -> Result<(), NotReady> {
-        let Some(tier) = self.tier.as_ref().filter(|tier| tier.logs()) else { return Ok(()) };
-        let lane = scratch.tier.lane(tier);
-        // Each argument may be a key with a record of its own. A frame that finds no room is not logged, though it is done.
-        let bytes = (bytes + args * RECORD_BYTES) as u64;
-        let Err(error) = lane.ready(bytes) else { return Ok(()) };
-        if frees && lane.ready_to_free(bytes).is_ok() {
-            return Ok(());
-        }
-        Err(if tier.store.is_passing(&error) {
-            NotReady::Yet(error.to_string())
-        } else {
-            // Where it has just ceased to be passing nobody has noted a failure.
-            let noted = tier.store.failure();
-            NotReady::Failed(if noted.is_empty() { error.to_string() } else { noted })
-        })
     }
 }
