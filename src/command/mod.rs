@@ -5,6 +5,7 @@
 //! and writes its reply. It never touches a socket, never waits and takes no lock of its own on keys.
 //! Adding a command is one function and one row in one file.
 
+mod account;
 mod bitmap;
 mod blocking;
 mod client;

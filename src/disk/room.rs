@@ -25,8 +25,9 @@ pub(super) struct Room {
     ceiling: AtomicU64,
     /// Segments are being emptied: who finds no room should try again.
     making: AtomicBool,
-    /// What `opened` was when it was last found that no segment is worth emptying.
+    /// What `opened` was when it was last found that no segment is worth emptying, and how many bytes counted.
     found_none_at: AtomicU64,
+    found_none_live: AtomicU64,
     /// Counts segments that were opened to be written, and what was wanted in vain.
     opened: Mutex<u64>,
     wake: Condvar,
@@ -50,6 +51,7 @@ impl Room {
             ceiling: AtomicU64::new(size_max),
             making: AtomicBool::new(false),
             found_none_at: AtomicU64::new(0),
+            found_none_live: AtomicU64::new(0),
             // Who has not looked yet has seen less.
             opened: Mutex::new(1),
             wake: Condvar::new(),
@@ -125,18 +127,28 @@ impl Room {
         self.wake.notify_all();
     }
 
-    /// Notes whether a segment is being emptied, or none is worth it, as was found when `opened` was this.
-    pub(super) fn set_making(&self, making: bool, opened: u64) {
+    /// Notes whether a segment is being emptied, or none is worth it, as was found when `opened` was this and so many bytes
+    /// counted.
+    pub(super) fn set_making(&self, making: bool, opened: u64, live: u64) {
         if !making {
+            self.found_none_live.store(live, Relaxed);
             self.found_none_at.store(opened, Relaxed);
         }
         self.making.store(making, Relaxed);
     }
 
-    /// Whether there may soon be room.
-    pub(super) fn is_hopeful(&self) -> bool {
+    /// Whether there may soon be room, where so many bytes count.
+    pub(super) fn is_hopeful(&self, live: u64) -> bool {
         // Or nobody has looked since the last segment was opened.
-        self.making.load(Relaxed) || self.found_none_at.load(Relaxed) < self.opened()
+        if self.making.load(Relaxed) || self.found_none_at.load(Relaxed) < self.opened() {
+            return true;
+        }
+        let was_freed = live < self.found_none_live.load(Relaxed);
+        if was_freed {
+            *self.opened.lock() += 1;
+            self.wake.notify_all();
+        }
+        was_freed
     }
 
     /// Takes the segment that was made ahead.

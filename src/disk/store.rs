@@ -552,14 +552,16 @@ impl Store {
         self.room.opened()
     }
 
-    /// Notes whether a segment is being emptied, or none is worth it, as was found when [`Self::opened`] was this.
-    pub fn set_making_room(&self, making: bool, opened: u64) {
-        self.room.set_making(making, opened);
+    /// Notes whether a segment is being emptied, or none is worth it, as was found when [`Self::opened`] and
+    /// [`Self::live_bytes`] were these.
+    pub fn set_making_room(&self, making: bool, opened: u64, live: u64) {
+        self.room.set_making(making, opened, live);
     }
 
     /// Whether an error only means that there is no room yet.
     pub fn is_passing(&self, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::StorageFull && error.raw_os_error().is_none() && self.room.is_hopeful()
+        let is_bound = error.kind() == io::ErrorKind::StorageFull && error.raw_os_error().is_none();
+        is_bound && self.room.is_hopeful(self.live_bytes())
     }
 
     /// Notes that writing failed. Writes are refused until it succeeds again.

@@ -65,14 +65,14 @@ impl Keyspace {
         now_ms: i64,
     ) -> io::Result<bool> {
         let Some(tier) = self.tier() else { return Ok(false) };
-        let opened = tier.store().opened();
+        let (opened, live) = (tier.store().opened(), tier.store().live_bytes());
         let chosen = choose(tier, rule.evict);
-        tier.store().set_making_room(chosen.is_some(), opened);
+        tier.store().set_making_room(chosen.is_some(), opened, live);
         let Some((segment, evict)) = chosen else { return Ok(false) };
         let removed = self.remove_segment(tier, scratch, lane, &segment, evict, rule, now_ms);
         if removed.is_err() {
             // Nobody should wait for what does not come.
-            tier.store().set_making_room(false, tier.store().opened());
+            tier.store().set_making_room(false, tier.store().opened(), tier.store().live_bytes());
         }
         removed
     }
