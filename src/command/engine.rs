@@ -531,9 +531,9 @@ impl Engine {
             NotReady::Yet(_) if clock::nanos_between(since, self.ticks) < ROOM_WAIT_NS => {
                 Ok(Wait::Retry(ROOM_EVERY))
             }
-            NotReady::Yet(why) | NotReady::Failed(why) => {
+            why => {
                 state.no_room_since = None;
-                Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")))
+                Err(Error::not_logged(&why))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The errors that commands answer with, to the byte those of Redis.
 
 use super::parse::c_string;
-use crate::keyspace::WrongType;
+use crate::keyspace::{NotReady, WrongType};
 use std::borrow::Cow;
 
 /// An error reply: its code, a space, and a text.
@@ -64,6 +64,12 @@ impl Error {
     pub fn as_abort(&self) -> Error {
         let reason = self.0.strip_prefix(b"ERR ").unwrap_or(&self.0);
         Error::new([&b"EXECABORT Transaction discarded because of: "[..], reason].concat())
+    }
+
+    /// A write that cannot be logged.
+    pub fn not_logged(why: &NotReady) -> Error {
+        let (NotReady::Yet(why) | NotReady::Failed(why)) = why;
+        Error::new(format!("MISCONF Errors writing to the AOF file: {why}"))
     }
 
     /// The wrong number of arguments for a command of this full name.

@@ -354,7 +354,8 @@ impl Keyspace {
         let last = Place::from_bits(state.table.at(index).place())
             .and_then(|place| Place::from_bits(state.chains.get(place.location().bits())?.last));
         if last.is_none_or(|last| tier.is_safe(last)) {
-            self.write_out(scratch, state, tier.space(database), index);
+            // Without room it stays.
+            let _ = self.write_out(scratch, state, tier.space(database), index);
         }
         None
     }

@@ -510,8 +510,14 @@ impl Keyspace {
                 }
             }
         }
-        if (base.is_err() && tier.logs()) || (std::mem::take(&mut own.at_once) && own.flush().is_err()) {
-            own.lost = true;
+        let at_once = std::mem::take(&mut own.at_once);
+        let done = match base {
+            Err(error) if tier.logs() => Err(error),
+            _ if at_once => own.flush(),
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            own.lost = Some(error);
         }
         frame.clear();
         own.frame = frame;
@@ -528,15 +534,18 @@ impl Keyspace {
         }
     }
 
-    /// Logs the whole value of an entry. Answers whether that was possible.
+    /// Logs the whole value of an entry.
+    ///
+    /// # Errors
+    /// Why not.
     pub(super) fn write_out(
         &self,
         scratch: &mut Scratch,
         state: &mut ShardState,
         space: u32,
         index: usize,
-    ) -> bool {
-        let Some(tier) = &self.tier else { return false };
+    ) -> io::Result<()> {
+        let Some(tier) = &self.tier else { return Ok(()) };
         let own = &mut scratch.tier;
         let mut frame = std::mem::take(&mut own.frame);
         own.written_out += 1;
@@ -555,7 +564,7 @@ impl Keyspace {
         }
         frame.clear();
         own.frame = frame;
-        base.is_ok()
+        base.map(|_| ())
     }
 
     /// Logs every value that has no record of its whole: before a stop, and where logging begins. No lock may be held.
@@ -576,9 +585,8 @@ impl Keyspace {
                 let mut at = 0;
                 while let Some(index) = state.table.next_resident(at) {
                     let place = Place::from_bits(state.table.at(index).place());
-                    if place.is_none_or(Place::is_part) && !self.write_out(scratch, &mut state, space, index)
-                    {
-                        return Err(io::Error::other("there is no room"));
+                    if place.is_none_or(Place::is_part) {
+                        self.write_out(scratch, &mut state, space, index)?;
                     }
                     at = index + 1;
                 }
@@ -598,7 +606,7 @@ impl Access<'_> {
         match self.find(key) {
             Some((lock, index)) => {
                 // The frame reaches the kernel with the others, or the next start has to do this again.
-                self.space.write_out(self.scratch, &mut self.locks[lock].guard, space, index);
+                let _ = self.space.write_out(self.scratch, &mut self.locks[lock].guard, space, index);
             }
             None => {
                 let lock = self.lock_of(key);

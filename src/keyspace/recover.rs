@@ -182,7 +182,7 @@ impl Keyspace {
             } else if tier.is_short_of_memory()
                 // As in `write_all_out`.
                 && *is_synced.get_or_insert_with(|| tier.store().sync().is_ok())
-                && self.write_out(&mut scratch, state, group[0].space, index)
+                && self.write_out(&mut scratch, state, group[0].space, index).is_ok()
             {
                 // It is free to go.
                 if scratch.commit().is_ok()

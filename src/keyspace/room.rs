@@ -41,10 +41,11 @@ impl Keyspace {
         if frees && lane.ready_to_free(bytes).is_ok() {
             return Ok(());
         }
-        Err(if tier.store.is_passing(&error) {
-            NotReady::Yet(error.to_string())
-        } else {
-            // Where it has just ceased to be passing nobody has noted a failure.
+        if tier.store.is_passing(&error) {
+            return Err(NotReady::Yet(error.to_string()));
+        }
+        // Nobody is making room, perhaps because it is there by now.
+        lane.ready(bytes).map_err(|error| {
             let noted = tier.store.failure();
             NotReady::Failed(if noted.is_empty() { error.to_string() } else { noted })
         })

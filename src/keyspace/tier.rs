@@ -65,8 +65,8 @@ pub(super) struct TierScratch {
     pub(super) at_once: bool,
     /// How many values were written so that they can leave memory.
     pub(super) written_out: u64,
-    /// Something could not be logged: nobody may be told that it was.
-    pub(super) lost: bool,
+    /// Why something could not be logged: nobody may be told that it was.
+    pub(super) lost: Option<io::Error>,
 }
 
 impl TierScratch {
@@ -96,12 +96,14 @@ impl Scratch {
     #[inline]
     pub fn is_committed(&self) -> bool {
         let lanes = [&self.tier.lane, &self.tier.brief];
-        !self.tier.lost && lanes.into_iter().flatten().all(Lane::is_flushed)
+        self.tier.lost.is_none() && lanes.into_iter().flatten().all(Lane::is_flushed)
     }
 
     /// Gives to the kernel what was logged so far. An error is met again by [`Self::commit`].
     pub fn commit_early(&mut self) {
-        self.tier.lost |= self.commit().is_err();
+        if let Err(error) = self.commit() {
+            self.tier.lost = Some(error);
+        }
     }
 
     /// Whether the present command did not see all that it looked for, because the disk has to be waited for. It must not
@@ -137,12 +139,11 @@ impl Scratch {
 
 impl TierScratch {
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let mut lanes = [&mut self.lane, &mut self.brief].into_iter().flatten();
-        let flushed = lanes.try_for_each(Lane::flush);
-        if std::mem::take(&mut self.lost) {
-            return Err(io::Error::other("a write was not logged"));
+        let flushed = [&mut self.lane, &mut self.brief].into_iter().flatten().try_for_each(Lane::flush);
+        match self.lost.take() {
+            Some(error) => Err(error),
+            None => flushed,
         }
-        flushed
     }
 }
 
@@ -268,11 +269,13 @@ impl Keyspace {
             let mut frame = std::mem::take(&mut own.frame);
             let lane = own.lane(tier);
             let base = lane.append(&mut frame);
-            own.lost |= base.is_err() || lane.flush().is_err();
-            own.at_once = false;
-            if let Ok(base) = base {
-                tier.store.add_live(Place::new(base, frame.len()));
+            if let Ok(base) = &base {
+                tier.store.add_live(Place::new(*base, frame.len()));
             }
+            if let Err(error) = base.and_then(|_| lane.flush()) {
+                own.lost = Some(error);
+            }
+            own.at_once = false;
             frame.clear();
             own.frame = frame;
         }

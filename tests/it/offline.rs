@@ -137,11 +137,13 @@ fn tools_that_fail_leave_everything_as_it_was() {
     };
     let mut server = Server::start(&LOGGED);
     let mut client = server.client();
-    client.expect("SET a 1", "+OK");
+    client.expect("DEBUG POPULATE 20 key 1000000", "+OK");
     client.expect("SAVE", "+OK");
     stop(&mut server);
     let name = |name: &str| server.directory.join(name).display().to_string();
     let [l2, file, missing, new] = ["l2", "dump.rdb", "outer/inner", "new.rdb"].map(name);
+    fails(&["import", &file, "--l2-dir", &missing, "--l2-size", "16mb"], "l2-size is reached");
+    assert!(!server.directory.join("outer").exists());
     fails(&["export", &new, "--l2-dir", &missing], "there is no such directory");
     fails(&["import", &new, "--l2-dir", &missing], "No such file");
     fails(&["export", &new, "--l2-dir", &name("")], "there is no log in this directory");
