@@ -1131,8 +1131,10 @@ fn every_acknowledged_write_survives_kills_at_random_moments() {
                 .iter_mut()
                 .enumerate()
                 .map(|(client, model)| {
-                    let (server, stop, seed) = (&server, &stop, random.next());
-                    scope.spawn(move || write_until(server, client as u64, model, seed, stop, round))
+                    let (stop, seed) = (&stop, random.next());
+                    // Here: a thread may begin after the kill.
+                    let connection = server.client();
+                    scope.spawn(move || write_until(connection, client as u64, model, seed, stop, round))
                 })
                 .collect();
             std::thread::sleep(after); // the moment of the kill is the test's subject
@@ -1181,7 +1183,7 @@ fn value_of(reply: &Value) -> Option<u64> {
 /// Sends transactions, each of which sets a pair of keys and a list to one number or removes them, until the server
 /// is gone. Returns how many were acknowledged.
 fn write_until(
-    server: &Server,
+    mut client: Client,
     number: u64,
     model: &mut HashMap<u64, Vec<Option<u64>>>,
     seed: u64,
@@ -1189,7 +1191,6 @@ fn write_until(
     round: u64,
 ) -> u64 {
     let mut random = Random::new(seed);
-    let mut client = server.client();
     let mut acknowledged = 0;
     while !stop.load(Ordering::Relaxed) {
         let key = random.below(50) as u64;
