@@ -6,14 +6,13 @@ use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Expiry, Key, Lookup};
 use crate::number;
-use crate::resp::Args;
 use crate::value::bits::{self, Field, Operation, Overflow};
 use crate::value::string::NewString;
 
 const STRING: NotifyFlags = NotifyFlags::STRING;
 
-/// A bit's offset in a string of up to `bytes_max`; `#3` counts in fields of `field_bits`, where those are known.
-fn offset(bytes_max: u64, text: &[u8], field_bits: Option<u32>) -> Result<usize, Error> {
+/// A bit's offset; `#3` counts in fields of `field_bits`, where those are known.
+fn offset(ctx: &Ctx<'_>, text: &[u8], field_bits: Option<u32>) -> Result<usize, Error> {
     let invalid = Error::fixed("ERR bit offset is not an integer or out of range");
     let offset = match (text.strip_prefix(b"#"), field_bits) {
         (Some(fields), Some(bits)) => {
@@ -21,8 +20,8 @@ fn offset(bytes_max: u64, text: &[u8], field_bits: Option<u32>) -> Result<usize,
         }
         _ => number::parse_i64(text),
     };
-    let offset =
-        offset.and_then(|offset| u64::try_from(offset).ok()).filter(|offset| offset >> 3 < bytes_max);
+    let limit = ctx.settings.proto_max_bulk_len;
+    let offset = offset.and_then(|offset| u64::try_from(offset).ok()).filter(|offset| offset >> 3 < limit);
     offset.and_then(|offset| usize::try_from(offset).ok()).ok_or(invalid)
 }
 
@@ -39,6 +38,7 @@ enum Made {
 /// an event to tell.
 fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -> bool) -> Result<(), Error> {
     let key = ctx.key(0);
+    ctx.access.log_room_to_change(key, len)?;
     let Some(mut entry) = ctx.access.edit(key) else {
         let mut text = vec![0; len];
         let event = if edit(&mut text, Made::Bytes) { "setbit" } else { "" };
@@ -72,12 +72,8 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
     Ok(())
 }
 
-fn setbit_extent(args: &Args<'_>, bytes_max: u64) -> u64 {
-    offset(bytes_max, &args[2], None).map_or(0, |offset| offset as u64 / 8 + 1)
-}
-
 fn setbit(ctx: &mut Ctx<'_>) -> Answer {
-    let offset = offset(ctx.settings.proto_max_bulk_len, &ctx.args[2], None)?;
+    let offset = offset(ctx, &ctx.args[2], None)?;
     let new = match int_or(&ctx.args[3], "ERR bit is not an integer or out of range")? {
         0 => false,
         1 => true,
@@ -94,7 +90,7 @@ fn setbit(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 fn getbit(ctx: &mut Ctx<'_>) -> Answer {
-    let (key, offset) = (ctx.key(0), offset(ctx.settings.proto_max_bulk_len, &ctx.args[2], None)?);
+    let (key, offset) = (ctx.key(0), offset(ctx, &ctx.args[2], None)?);
     let value = ctx.access.string(key, Lookup::Read)?;
     let bit = value.is_some_and(|value| value.with(|text| bits::get(text, offset)));
     ctx.reply.int(bit.into());
@@ -184,6 +180,9 @@ fn bitop(ctx: &mut Ctx<'_>) -> Answer {
         return Err(Error::fixed("ERR BITOP NOT must be called with a single source key."));
     }
     let (target, sources) = (ctx.key(0), &ctx.keys[1..]);
+    let mut len_of = |key: &Key<'_>| ctx.access.get(*key, Lookup::Silent)?.string().map(|value| value.len());
+    let len = sources.iter().filter_map(&mut len_of).max().unwrap_or(0);
+    ctx.access.log_room(len)?;
     let mut result = spare_buffer(ctx, target, sources);
     for (index, key) in sources.iter().enumerate() {
         let value = ctx.access.string(*key, Lookup::Read)?;
@@ -236,7 +235,7 @@ enum Action {
     Add(i64),
 }
 
-fn field(bytes_max: u64, kind: &[u8], at: &[u8]) -> Result<Field, Error> {
+fn field(ctx: &Ctx<'_>, kind: &[u8], at: &[u8]) -> Result<Field, Error> {
     let invalid = Error::fixed(
         "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
     );
@@ -247,17 +246,17 @@ fn field(bytes_max: u64, kind: &[u8], at: &[u8]) -> Result<Field, Error> {
     };
     let max = if signed { 64 } else { 63 };
     let bits = number::parse_i64(bits).filter(|bits| (1..=max).contains(bits)).ok_or(invalid)? as u32;
-    Ok(Field { signed, bits, offset: offset(bytes_max, at, Some(bits))? })
+    Ok(Field { signed, bits, offset: offset(ctx, at, Some(bits))? })
 }
 
-fn field_operations(args: &Args<'_>, bytes_max: u64) -> Result<Vec<FieldOperation>, Error> {
+fn field_operations(ctx: &Ctx<'_>) -> Result<Vec<FieldOperation>, Error> {
     let mut operations = Vec::new();
     let mut overflow = Overflow::Wrap;
     let mut at = 2;
-    while let Some(word) = args.get(at) {
-        let more = args.len() - at - 1;
+    while let Some(word) = ctx.args.get(at) {
+        let more = ctx.args.len() - at - 1;
         if is(word, "overflow") && more >= 1 {
-            let mode = &args[at + 1];
+            let mode = &ctx.args[at + 1];
             overflow = if is(mode, "wrap") {
                 Overflow::Wrap
             } else if is(mode, "sat") {
@@ -276,13 +275,13 @@ fn field_operations(args: &Args<'_>, bytes_max: u64) -> Result<Vec<FieldOperatio
         if !get && !set && !add {
             return Err(Error::SYNTAX);
         }
-        let field = field(bytes_max, &args[at + 1], &args[at + 2])?;
+        let field = field(ctx, &ctx.args[at + 1], &ctx.args[at + 2])?;
         let action = if get {
             Action::Get
         } else if set {
-            Action::Set(int(&args[at + 3])?)
+            Action::Set(int(&ctx.args[at + 3])?)
         } else {
-            Action::Add(int(&args[at + 3])?)
+            Action::Add(int(&ctx.args[at + 3])?)
         };
         operations.push(FieldOperation { field, action, overflow });
         at += if get { 3 } else { 4 };
@@ -315,18 +314,10 @@ impl FieldOperation {
     }
 }
 
-/// How long a string has to be to have all fields that are written, if any are.
-fn written_len(operations: &[FieldOperation]) -> Option<usize> {
-    operations.iter().filter(|operation| operation.writes()).map(|one| one.field.last() / 8 + 1).max()
-}
-
-fn bitfield_extent(args: &Args<'_>, bytes_max: u64) -> u64 {
-    field_operations(args, bytes_max).ok().and_then(|operations| written_len(&operations)).unwrap_or(0) as u64
-}
-
 fn bitfield(ctx: &mut Ctx<'_>) -> Answer {
-    let operations = field_operations(&ctx.args, ctx.settings.proto_max_bulk_len)?;
-    let len = written_len(&operations);
+    let operations = field_operations(ctx)?;
+    let len =
+        operations.iter().filter(|operation| operation.writes()).map(|one| one.field.last() / 8 + 1).max();
     let mut answers = Vec::with_capacity(operations.len());
     match len {
         None => {
@@ -385,7 +376,6 @@ pub const ROWS: &[Row] = &[
         ]),
     row("bitfield", -2, "bitmap", bitfield)
         .flags(&[Flag::Write, Flag::DenyOom])
-        .extent(bitfield_extent)
         .acl(&[Category::Bitmap])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "update", "variable_flags"])
             .notes("This command allows both access and modification of the key")])
@@ -502,7 +492,6 @@ pub const ROWS: &[Row] = &[
         .args(&[key("key", 0), arg("offset", ArgKind::Integer)]),
     row("setbit", 4, "bitmap", setbit)
         .flags(&[Flag::Write, Flag::DenyOom])
-        .extent(setbit_extent)
         .acl(&[Category::Bitmap])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
         .docs(

@@ -421,6 +421,7 @@ impl Engine {
             ctx.access.settle();
             answer
         };
+        self.scratch.take_not_ready();
         let failed = answer.is_err();
         match answer {
             Ok(Step::Block(_)) => return false,

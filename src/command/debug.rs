@@ -5,7 +5,7 @@ use super::parse::{int, is};
 use super::row::{Flag, Row, row};
 use super::{Answer, Ctx, DONE, Error, Step, Wait};
 use crate::config::{Access, NotifyFlags};
-use crate::keyspace::{Expiry, Lookup, Scope, request_bytes};
+use crate::keyspace::{Expiry, Lookup, Scope};
 use crate::number;
 use crate::value::string::NewString;
 use std::sync::atomic::Ordering::Relaxed;
@@ -138,8 +138,7 @@ fn populate(ctx: &mut Ctx<'_>) -> Answer {
         if size > 0 {
             value.resize(size, 0);
         }
-        let bytes = request_bytes(1, name.len() + value.len());
-        ctx.access.log_ready(false, bytes).map_err(|why| Error::not_logged(&why))?;
+        ctx.access.log_room(name.len() + value.len())?;
         let key = space.key(database, &name);
         ctx.access.with_key(key, |access| {
             if access.get(key, Lookup::Silent).is_none() {

@@ -94,6 +94,11 @@ fn restore(ctx: &mut Ctx<'_>) -> Answer {
         ctx.reply.ok();
         return DONE;
     }
+    // It may be far longer than the payload.
+    match &value {
+        Decoded::String(text) => ctx.access.log_room(text.len())?,
+        Decoded::Collection(collection) => ctx.access.log_room_for(collection)?,
+    }
     if exists {
         // The old value goes unseen, with its uses.
         ctx.access.delete(key, NotifyFlags::GENERIC, "");

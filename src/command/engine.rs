@@ -10,7 +10,6 @@
 //! One engine a worker; nothing in it is shared, and no call waits.
 
 use super::blocking::BlockedWait;
-use super::growth::{self, Change};
 use super::migrate::Migration;
 use super::parse::c_string;
 use super::prefetch;
@@ -408,17 +407,14 @@ impl Engine {
             access.settle();
             return Some(Wait::Load(cold));
         }
-        if row.has(Flag::Write) {
-            let change = std::iter::once(Change { row, args, keys });
-            let bulk_len_max = self.settings.proto_max_bulk_len;
-            if let Err(why) = growth::log_ready(&mut access, change, bulk_len_max, !row.has(Flag::DenyOom)) {
-                access.settle();
-                return match self.without_room(state, why) {
-                    Ok(wait) => Some(wait),
-                    Err(error) => self.refuse(Some(id), error, state, out),
-                };
-            }
-            state.no_room_since = None;
+        if row.changes_values()
+            && let Err(why) = access.log_ready_for(keys, !row.has(Flag::DenyOom), false)
+        {
+            access.settle();
+            return match self.without_room(state, why) {
+                Ok(wait) => Some(wait),
+                Err(error) => self.refuse(Some(id), error, state, out),
+            };
         }
         if state.put_off >= PUT_OFF_MAX {
             access.wait_for_disk();
@@ -456,6 +452,19 @@ impl Engine {
             return Some(Wait::Load(self.scratch.take_missed()));
         }
         state.put_off = 0;
+        let answer = match (answer, self.scratch.take_not_ready()) {
+            (Err(_), Some(why)) => match self.without_room(state, why) {
+                Ok(wait) => {
+                    out.truncate(mark);
+                    return Some(wait);
+                }
+                Err(error) => Err(error),
+            },
+            (answer, _) => {
+                state.no_room_since = None;
+                answer
+            }
+        };
         let answer = match answer {
             Ok(Step::Exec(transaction)) => match self.run_transaction(client, state, &transaction, out) {
                 Ok(answer) => answer,
@@ -533,7 +542,7 @@ impl Engine {
             }
             why => {
                 state.no_room_since = None;
-                Err(Error::not_logged(&why))
+                Err(why.into())
             }
         }
     }
@@ -592,6 +601,7 @@ impl Engine {
         state: &mut State,
         out: &mut Output,
     ) -> Option<Wait> {
+        state.no_room_since = None;
         if let Some(transaction) = &mut state.transaction {
             transaction.failed = true;
         }

@@ -39,6 +39,13 @@ impl From<WrongType> for Error {
     }
 }
 
+impl From<NotReady> for Error {
+    fn from(why: NotReady) -> Error {
+        let (NotReady::Yet(why) | NotReady::Failed(why)) = why;
+        Error::new(format!("MISCONF Errors writing to the AOF file: {why}"))
+    }
+}
+
 impl Error {
     /// An error of a fixed text.
     pub const fn fixed(text: &'static str) -> Error {
@@ -64,12 +71,6 @@ impl Error {
     pub fn as_abort(&self) -> Error {
         let reason = self.0.strip_prefix(b"ERR ").unwrap_or(&self.0);
         Error::new([&b"EXECABORT Transaction discarded because of: "[..], reason].concat())
-    }
-
-    /// A write that cannot be logged.
-    pub fn not_logged(why: &NotReady) -> Error {
-        let (NotReady::Yet(why) | NotReady::Failed(why)) = why;
-        Error::new(format!("MISCONF Errors writing to the AOF file: {why}"))
     }
 
     /// The wrong number of arguments for a command of this full name.

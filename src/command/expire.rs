@@ -70,6 +70,7 @@ fn set_deadline(ctx: &mut Ctx<'_>, seconds: bool, absolute: bool) -> Answer {
     if at <= now_ms {
         ctx.access.delete(key, NotifyFlags::GENERIC, "del");
     } else {
+        ctx.access.log_room_to_change(key, 0)?;
         ctx.access.set_expiry(key, Some(at), NotifyFlags::GENERIC, "expire");
     }
     ctx.reply.int(1);
@@ -96,6 +97,7 @@ fn persist(ctx: &mut Ctx<'_>) -> Answer {
     let key = ctx.key(0);
     let expires = ctx.access.get(key, Lookup::Write).is_some_and(|entry| entry.expires_at_ms().is_some());
     if expires {
+        ctx.access.log_room_to_change(key, 0)?;
         ctx.access.set_expiry(key, None, NotifyFlags::GENERIC, "persist");
     }
     ctx.reply.int(expires.into());

@@ -368,7 +368,9 @@ fn store(
             let score = if request.store_distance { meters / request.unit } else { *score };
             zset.insert(member, score, &limits);
         }
-        ctx.access.put(target, Collection::Zset(zset), Expiry::Clear, NotifyFlags::ZSET, event);
+        let zset = Collection::Zset(zset);
+        ctx.access.log_room_for(&zset)?;
+        ctx.access.put(target, zset, Expiry::Clear, NotifyFlags::ZSET, event);
     }
     ctx.reply.int(found.len() as i64);
     DONE

@@ -27,13 +27,19 @@ fn encoding(text: &[u8]) -> Result<Encoding, Error> {
 }
 
 /// Puts an edited text in a key's place. With an event it counts as a change.
-fn store(ctx: &mut Ctx<'_>, key: Key<'_>, text: &mut Vec<u8>, event: Option<&'static str>) {
+fn store(
+    ctx: &mut Ctx<'_>,
+    key: Key<'_>,
+    text: &mut Vec<u8>,
+    event: Option<&'static str>,
+) -> Result<(), Error> {
+    ctx.access.log_room(text.len())?;
     let Some(mut entry) = ctx.access.edit(key) else {
         ctx.access.put(key, NewString::own(text), Expiry::Clear, STRING, event.unwrap_or(""));
         if let Some(mut entry) = ctx.access.edit(key) {
             entry.mark_edited();
         }
-        return;
+        return Ok(());
     };
     let expires_at_ms = entry.expires_at_ms();
     entry.overwrite(NewString::own(text), expires_at_ms);
@@ -42,6 +48,7 @@ fn store(ctx: &mut Ctx<'_>, key: Key<'_>, text: &mut Vec<u8>, event: Option<&'st
     if let Some(event) = event {
         ctx.access.edited(key, STRING, event);
     }
+    Ok(())
 }
 
 fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
@@ -56,7 +63,7 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Answer {
         hll::raise(&mut text, register, run, sparse_bytes_max)?;
     }
     invalidate(&mut text);
-    store(ctx, key, &mut text, Some("pfadd"));
+    store(ctx, key, &mut text, Some("pfadd"))?;
     ctx.reply.int(1);
     DONE
 }
@@ -66,6 +73,7 @@ fn pfadd_in_place(ctx: &mut Ctx<'_>) -> Result<Option<bool>, Error> {
     let key = ctx.key(0);
     let sparse_bytes_max = ctx.settings.hll_sparse_max_bytes as usize;
     let (mut changed, mut outcome) = (false, Ok(()));
+    ctx.access.log_room_to_change(key, 0)?;
     let Some(mut entry) = ctx.access.edit(key) else { return Ok(None) };
     entry.string().ok_or(WrongType)?.with(encoding)?;
     for (register, run) in ctx.args.iter().skip(2).map(locate) {
@@ -152,12 +160,13 @@ fn pfcount(ctx: &mut Ctx<'_>) -> Answer {
             None => Ok::<_, Error>((false, hll::count(text)?)),
         }
     })?;
-    if let Some(mut entry) = ctx.access.edit(key)
-        && let Some(text) = entry.bytes_mut()
-    {
-        cache_count(text, count);
-    }
-    if !cached {
+    // Who reads is not refused for lack of room: it is counted again then.
+    if !cached && ctx.access.log_room_to_change(key, 0).is_ok() {
+        if let Some(mut entry) = ctx.access.edit(key)
+            && let Some(text) = entry.bytes_mut()
+        {
+            cache_count(text, count);
+        }
         ctx.access.edited(key, STRING, "");
     }
     ctx.reply.int(count as i64);
@@ -182,7 +191,7 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Answer {
         }
     }
     invalidate(&mut text);
-    store(ctx, target, &mut text, Some("pfadd"));
+    store(ctx, target, &mut text, Some("pfadd"))?;
     ctx.reply.ok();
     DONE
 }
@@ -221,7 +230,7 @@ fn pfdebug(ctx: &mut Ctx<'_>) -> Answer {
         ctx.reply.int((encoding == Encoding::Sparse).into());
     }
     if encoding == Encoding::Sparse {
-        store(ctx, key, &mut dense, Some(""));
+        store(ctx, key, &mut dense, Some(""))?;
     }
     DONE
 }

@@ -50,7 +50,8 @@ pub(super) fn type_name(entry: &Entry) -> &'static str {
 }
 
 /// Puts the entry of `from` under `to`; the old one of `to` goes unseen.
-fn copy_entry(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, event: &'static str) {
+fn copy_entry(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, event: &'static str) -> Result<(), Error> {
+    ctx.access.log_room_to_copy(from)?;
     if let Some(mut entry) = ctx.access.copy_of(from, to.name) {
         if entry.string().is_some_and(|value| value.is_int()) {
             // Redis does not share a copied integer, and OBJECT REFCOUNT tells.
@@ -59,6 +60,7 @@ fn copy_entry(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, event: &'static str
         ctx.access.delete(to, GENERIC, "");
         ctx.access.put_entry(to, entry, GENERIC, event);
     }
+    Ok(())
 }
 
 /// Answers whether the key was renamed.
@@ -73,6 +75,7 @@ fn rename_key(ctx: &mut Ctx<'_>, only_if_absent: bool) -> Result<bool, Error> {
     if ctx.access.get(to, Lookup::Write).is_some() && only_if_absent {
         return Ok(false);
     }
+    ctx.access.log_room_to_copy(from)?;
     ctx.access.delete(to, GENERIC, "");
     move_entry(ctx, from, to, ["rename_from", "rename_to"]);
     Ok(true)
@@ -135,7 +138,7 @@ fn copy(ctx: &mut Ctx<'_>) -> Answer {
     let copied = ctx.access.get(from, Lookup::Read).is_some()
         && (ctx.access.get(to, Lookup::Write).is_none() || replace);
     if copied {
-        copy_entry(ctx, from, to, "copy_to");
+        copy_entry(ctx, from, to, "copy_to")?;
     }
     ctx.reply.int(copied.into());
     DONE
@@ -156,6 +159,7 @@ fn move_key(ctx: &mut Ctx<'_>) -> Answer {
     let (from, to) = (ctx.key(0), ctx.key(1));
     let moved = ctx.access.get(from, Lookup::Write).is_some() && ctx.access.get(to, Lookup::Write).is_none();
     if moved {
+        ctx.access.log_room_to_copy(from)?;
         move_entry(ctx, from, to, ["move_from", "move_to"]);
     }
     ctx.reply.int(moved.into());

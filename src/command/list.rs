@@ -347,6 +347,11 @@ pub(super) fn move_one(ctx: &mut Ctx<'_>, from_end: End, to_end: End) -> Result<
         return Ok(false);
     }
     ctx.access.write::<List>(to)?;
+    // Nobody has sent the element.
+    let list = ctx.access.read::<List>(from, Lookup::Silent)?;
+    let moved = list.and_then(|list| list.get(if from_end == End::Front { 0 } else { list.len() - 1 }));
+    let len = moved.map_or(0, |element| element.with(<[u8]>::len));
+    ctx.access.log_room(len)?;
     let Some(mut list) = ctx.access.write::<List>(from)? else { return Ok(false) };
     let Some(element) = list.pop(from_end, |element| element.to_vec()) else { return Ok(false) };
     list.shrink(limit);

@@ -18,7 +18,6 @@ mod engine;
 mod error;
 mod expire;
 mod geo;
-mod growth;
 mod hash;
 mod hash_expire;
 mod hyperloglog;

@@ -37,8 +37,6 @@ pub enum Flag {
     AllowBusy = 1 << 18,
     /// Not shown: touches keys that are not among its arguments.
     TouchesArbitraryKeys = 1 << 19,
-    /// Not shown: nothing is left of the value that the key had.
-    Replaces = 1 << 20,
 }
 
 /// Flags in the order of COMMAND INFO; those that it hides have no name.
@@ -216,11 +214,6 @@ impl KeySpec {
             (Begin::Index(index), Find::Range { last: 0, .. }) => Some(index),
             _ => None,
         }
-    }
-
-    /// Whether nothing is left of what the keys had.
-    pub fn is_overwritten(&self) -> bool {
-        self.flags.contains(&"OW")
     }
 
     /// Whether a number of keys, where there is one, is a number of arguments that are there.
@@ -403,9 +396,6 @@ pub struct Row {
     /// Names the databases of its keys where they are not all in the selected one: pairs of database and
     /// index of the argument.
     pub databases: Option<Databases>,
-    /// How long a string a request makes, bytes, if not longer than a bulk string may be, which is the second argument; 0
-    /// where it is refused.
-    pub extent: Option<fn(&Args<'_>, u64) -> u64>,
     /// What it uses beside its keys; `None` for nothing.
     pub scope: Option<fn(&Args<'_>) -> Scope>,
     /// Its subcommands.
@@ -443,7 +433,6 @@ pub const fn row(name: &'static str, arity: i32, group: &'static str, handler: H
         own_categories: 0,
         keys: &[],
         databases: None,
-        extent: None,
         scope: None,
         subcommands: &[],
         summary: "",
@@ -490,9 +479,6 @@ impl Row {
     }
     pub const fn databases(self, databases: Databases) -> Row {
         Row { databases: Some(databases), ..self }
-    }
-    pub const fn extent(self, extent: fn(&Args<'_>, u64) -> u64) -> Row {
-        Row { extent: Some(extent), ..self }
     }
     pub const fn scope(self, scope: fn(&Args<'_>) -> Scope) -> Row {
         Row { scope: Some(scope), ..self }
@@ -562,15 +548,10 @@ impl Row {
         self.own_categories & TYPES != 0
     }
 
-    /// Whether it changes a value, of which the rest stays.
+    /// Whether it changes values, of which the rest stays.
+    #[inline]
     pub fn changes_values(&self) -> bool {
-        !self.has(Flag::Replaces) && self.keys.iter().any(|spec| spec.flags.contains(&"RW"))
-    }
-
-    /// Whether it gives a key what it finds at others.
-    pub fn copies_values(&self) -> bool {
-        let mut specs = self.keys.iter().map(KeySpec::is_overwritten);
-        self.databases.is_some() || specs.clone().any(|one| one) && !specs.all(|one| one)
+        self.has(Flag::Write) && self.keys.iter().any(|spec| spec.flags.contains(&"RW"))
     }
 
     /// Whether it has keys: what shard channels are declared as are none.

@@ -268,17 +268,22 @@ fn reply_combined(ctx: &mut Ctx<'_>, operation: Operation) -> Answer {
 fn store_combined(ctx: &mut Ctx<'_>, operation: Operation, event: &'static str) -> Answer {
     let target = ctx.key(0);
     let found = combine(ctx, &ctx.keys[1..], operation, usize::MAX)?;
-    store(ctx, target, &found, event);
+    store(ctx, target, &found, event)?;
     ctx.reply.int(found.len() as i64);
     DONE
 }
 
 /// Puts a set of different members under a key; an empty one removes it.
-pub(super) fn store(ctx: &mut Ctx<'_>, target: Key<'_>, found: &[Vec<u8>], event: &'static str) {
+pub(super) fn store(
+    ctx: &mut Ctx<'_>,
+    target: Key<'_>,
+    found: &[Vec<u8>],
+    event: &'static str,
+) -> Result<(), Error> {
     let limits = limits(ctx.settings);
     if found.is_empty() {
         ctx.access.delete(target, NotifyFlags::GENERIC, "del");
-        return;
+        return Ok(());
     }
     // An intersection is made in a pack, and becomes a set of integers only in the end.
     let is_ints =
@@ -290,7 +295,10 @@ pub(super) fn store(ctx: &mut Ctx<'_>, target: Key<'_>, found: &[Vec<u8>], event
     for member in found {
         set.add(member, &limits);
     }
-    ctx.access.put(target, crate::value::Collection::Set(set), Expiry::Clear, SET, event);
+    let set = crate::value::Collection::Set(set);
+    ctx.access.log_room_for(&set)?;
+    ctx.access.put(target, set, Expiry::Clear, SET, event);
+    Ok(())
 }
 
 fn sinter(ctx: &mut Ctx<'_>) -> Answer {

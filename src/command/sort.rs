@@ -242,6 +242,7 @@ fn store(ctx: &mut Ctx<'_>, found: &[Option<Vec<u8>>]) -> Answer {
             list.push(End::Back, element, limit);
         }
         let list = Collection::List(list);
+        ctx.access.log_room_for(&list)?;
         ctx.access.put(target, list, Expiry::Clear, NotifyFlags::LIST, "sortstore");
     }
     ctx.reply.int(found.len() as i64);

@@ -6,8 +6,7 @@ use super::string_set::{getex, psetex, set, setex, setnx};
 use super::{Answer, Ctx, DONE, Error};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Expiry, Lookup};
-use crate::number::{LongDouble, parse_i64};
-use crate::resp::Args;
+use crate::number::LongDouble;
 use crate::value::lcs::{lcs as common_subsequence, table_bytes};
 use crate::value::string::{NewString, StringRef};
 
@@ -112,6 +111,7 @@ fn append(ctx: &mut Ctx<'_>) -> Answer {
     };
     let len = value.len();
     check_len(ctx, len, more.len())?;
+    ctx.access.log_room_to_change(key, 0)?;
     let edited_in_place = match ctx.access.edit(key) {
         Some(mut entry) => entry.shared_mut().map(|text| text.extend_from_slice(more)).is_some(),
         None => false,
@@ -125,11 +125,6 @@ fn append(ctx: &mut Ctx<'_>) -> Answer {
     }
     ctx.reply.int((len + more.len()) as i64);
     DONE
-}
-
-fn setrange_extent(args: &Args<'_>, bytes_max: u64) -> u64 {
-    let end = parse_i64(&args[2]).and_then(|offset| offset.checked_add_unsigned(args[3].len() as u64));
-    end.and_then(|end| u64::try_from(end).ok()).filter(|end| *end <= bytes_max).unwrap_or(0)
 }
 
 fn setrange(ctx: &mut Ctx<'_>) -> Answer {
@@ -146,6 +141,7 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
     }
     check_len(ctx, offset, patch.len())?;
     let end = offset + patch.len();
+    ctx.access.log_room_to_change(key, end)?;
     let write = |text: &mut Vec<u8>| {
         if text.len() < end {
             text.resize(end, 0);
@@ -365,7 +361,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(1)")
         .args(&[key("key", 0)]),
     row("getdel", 2, "string", getdel)
-        .flags(&[Flag::Write, Flag::Fast, Flag::Replaces])
+        .flags(&[Flag::Write, Flag::Fast])
         .acl(&[Category::String])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "delete"])])
         .docs("Returns the string value of a key after deleting the key.", "6.2.0")
@@ -397,7 +393,7 @@ pub const ROWS: &[Row] = &[
         .complexity("O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.")
         .args(&[key("key", 0), arg("start", ArgKind::Integer), arg("end", ArgKind::Integer)]),
     row("getset", 3, "string", getset)
-        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast, Flag::Replaces])
+        .flags(&[Flag::Write, Flag::DenyOom, Flag::Fast])
         .acl(&[Category::String])
         .keys(&[keys_at(1, 0, 1, &["RW", "access", "update"])])
         .docs("Returns the previous string value of a key after setting it to a new value.", "1.0.0")
@@ -473,7 +469,7 @@ pub const ROWS: &[Row] = &[
         .deprecated("2.6.12", Some("`SET` with the `PX` argument"))
         .args(&[key("key", 0), arg("milliseconds", ArgKind::Integer), arg("value", ArgKind::String)]),
     row("set", -3, "string", set)
-        .flags(&[Flag::Write, Flag::DenyOom, Flag::Replaces])
+        .flags(&[Flag::Write, Flag::DenyOom])
         .acl(&[Category::String])
         .keys(&[
             keys_at(1, 0, 1, &["RW", "access", "update", "variable_flags"]).notes("RW and ACCESS due to the optional `GET` argument"),
@@ -519,7 +515,6 @@ pub const ROWS: &[Row] = &[
         .args(&[key("key", 0), arg("value", ArgKind::String)]),
     row("setrange", 4, "string", setrange)
         .flags(&[Flag::Write, Flag::DenyOom])
-        .extent(setrange_extent)
         .acl(&[Category::String])
         .keys(&[keys_at(1, 0, 1, &["RW", "update"])])
         .docs("Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.", "2.2.0")

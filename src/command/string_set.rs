@@ -182,10 +182,12 @@ pub(super) fn getex(ctx: &mut Ctx<'_>) -> Answer {
             if at <= now_ms {
                 ctx.access.delete(key, NotifyFlags::GENERIC, "del");
             } else {
+                ctx.access.log_room_to_change(key, 0)?;
                 ctx.access.set_expiry(key, Some(at), NotifyFlags::GENERIC, "expire");
             }
         }
         None if options.persist && had_deadline => {
+            ctx.access.log_room_to_change(key, 0)?;
             ctx.access.set_expiry(key, None, NotifyFlags::GENERIC, "persist");
         }
         None => {}

@@ -1,7 +1,6 @@
 //! MULTI, EXEC, DISCARD, WATCH and UNWATCH. What is queued runs with the locks of all its keys held.
 
 use super::engine::{Engine, Wait, keys_of};
-use super::growth::{self, Change};
 use super::row::{Category, Flag, Row, key, keys_at, row};
 use super::table::{CommandId, Found, lookup};
 use super::{Answer, Ctx, DONE, Error, Services, Step};
@@ -121,6 +120,7 @@ impl Engine {
             let error = Error::fixed("ERR Command not allowed inside a transaction");
             return self.refuse(Some(id), error, state, out);
         }
+        state.no_room_since = None;
         if let Some(transaction) = &mut state.transaction {
             transaction.requests.push(Queued::new(args.iter()));
             transaction.writes |= row.has(Flag::Write) || row.has(Flag::MayReplicate);
@@ -206,14 +206,13 @@ impl Engine {
             state.watching = watching;
             return Err(NotRun::Cold(cold));
         }
-        let requests = steps.iter().map(|step| Change { row: step.row, args: step.args, keys: &step.keys });
-        let frees = !transaction.needs_memory;
-        if let Err(why) = growth::log_ready(&mut access, requests, self.settings.proto_max_bulk_len, frees) {
+        let changed = steps.iter().filter(|step| step.row.changes_values());
+        let changed: Vec<Key<'_>> = changed.flat_map(|step| step.keys.iter().copied()).collect();
+        if let Err(why) = access.log_ready_for(&changed, !transaction.needs_memory, true) {
             access.settle();
             state.watching = watching;
             return Err(NotRun::NoRoom(why));
         }
-        state.no_room_since = None;
         // What it meets beyond its keys (SORT's patterns, SCAN) is waited for: half of it has run by then.
         access.wait_for_disk();
         client.queued.store(u32::MAX, Relaxed);
@@ -276,6 +275,8 @@ impl Engine {
             }
             ctx.access.settle();
         }
+        // The step that had no room has said so.
+        self.scratch.take_not_ready();
         if changes > 0 {
             self.refresh_settings();
         }

@@ -202,7 +202,7 @@ fn store_combined(ctx: &mut Ctx<'_>, operation: Operation, event: &'static str) 
     for (member, score) in &found {
         zset.insert(member, *score, &limits);
     }
-    store(ctx, zset, event);
+    store(ctx, zset, event)?;
     ctx.reply.int(found.len() as i64);
     DONE
 }

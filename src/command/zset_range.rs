@@ -198,7 +198,7 @@ fn range(ctx: &mut Ctx<'_>, form: Form) -> Answer {
             });
         }
         let len = result.len();
-        store(ctx, result, "zrangestore");
+        store(ctx, result, "zrangestore")?;
         ctx.reply.int(len as i64);
         return DONE;
     }
@@ -219,13 +219,16 @@ fn range(ctx: &mut Ctx<'_>, form: Form) -> Answer {
 }
 
 /// Puts a sorted set under the first key; an empty one removes it.
-pub(super) fn store(ctx: &mut Ctx<'_>, zset: Zset, event: &'static str) {
+pub(super) fn store(ctx: &mut Ctx<'_>, zset: Zset, event: &'static str) -> Result<(), Error> {
     let target = ctx.key(0);
     if zset.is_empty() {
         ctx.access.delete(target, NotifyFlags::GENERIC, "del");
     } else {
-        ctx.access.put(target, Collection::Zset(zset), Expiry::Clear, ZSET, event);
+        let zset = Collection::Zset(zset);
+        ctx.access.log_room_for(&zset)?;
+        ctx.access.put(target, zset, Expiry::Clear, ZSET, event);
     }
+    Ok(())
 }
 
 fn zrange(ctx: &mut Ctx<'_>) -> Answer {

@@ -106,6 +106,11 @@ impl Lane {
         self.segment.as_ref().map_or(0, |segment| segment.capacity - self.end)
     }
 
+    /// Whether there is room for so many bytes, or a segment for them can be opened.
+    pub fn may_take(&self, bytes: u64) -> bool {
+        self.room() >= bytes || self.store.may_open(bytes, self.reserve)
+    }
+
     /// Makes sure that frames of so many bytes together can be appended to the segment that is open then.
     ///
     /// # Errors

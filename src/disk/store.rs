@@ -302,12 +302,24 @@ impl Store {
         Ok(Blank { sequence, capacity, file })
     }
 
+    /// How large a segment with room for a frame of so many bytes is.
+    fn capacity_for(&self, frame_bytes: u64) -> u64 {
+        (SEGMENT_HEADER_BYTES as u64 + frame_bytes).max(self.segment_bytes())
+    }
+
+    /// Whether the bound leaves room for a segment with a frame of so many bytes, and `reserve` more.
+    pub(super) fn may_open(&self, frame_bytes: u64, reserve: u64) -> bool {
+        let capacity = self.capacity_for(frame_bytes);
+        let reserved = reserve * self.segment_bytes();
+        capacity <= SEGMENT_BYTES_MAX && self.opened_bytes() + capacity + reserved <= self.size_max()
+    }
+
     /// Opens a new segment with room for a frame of so many bytes. `reserve` segments of the bound are left for others.
     ///
     /// # Errors
     /// Those of the file system; `StorageFull` where the bound is reached.
     pub(super) fn create(&self, frame_bytes: u64, reserve: u64) -> io::Result<Arc<Segment>> {
-        let capacity = (SEGMENT_HEADER_BYTES as u64 + frame_bytes).max(self.segment_bytes());
+        let capacity = self.capacity_for(frame_bytes);
         if capacity > SEGMENT_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "one write is larger than 1 GiB"));
         }

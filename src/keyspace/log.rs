@@ -289,7 +289,9 @@ impl TierScratch {
         };
         let Some(notes) = self.journals.notes(place) else { return Form::Whole { shared: chain.shared } };
         let bytes = (RECORD_HEADER_BYTES + entry.key().len() + notes.len()) as u64;
-        if chain.broken || chain.bytes + bytes > place.bytes() {
+        let is_long = chain.bytes + bytes > place.bytes();
+        // Without room for all of it one more delta is better than none.
+        if chain.broken || is_long && lane.is_some_and(|lane| lane.may_take(place.bytes() + chain.bytes)) {
             return Form::Whole { shared: chain.shared };
         }
         let last = Place::from_bits(chain.last).unwrap_or(place);
@@ -364,6 +366,7 @@ impl Keyspace {
         }
         scratch.tier.dirty.clear();
         scratch.tier.journals.clear();
+        scratch.tier.promised = 0;
     }
 
     /// Logs the change of one key whose value has no record or a short one: what most commands do. Answers whether it is

@@ -1,19 +1,21 @@
 //! Room in the log, which a write asks for before it changes anything: what is done and cannot be logged cannot be taken
 //! back.
+//!
+//! What a request brings is asked for before it runs ([`Keyspace::log_ready`]), and so is what its collections are logged
+//! with where their records have to be written anew ([`Access::log_ready_for`]). What a command makes beyond that (a string
+//! is logged whole, whatever changes of it; RENAME logs all of a value) its handler asks for, which knows what that is.
 
 use super::access::Access;
 use super::{Key, Keyspace, Scratch};
 use crate::disk::{Lane, Place};
 use crate::memory::{Entry, ShardState};
+use crate::value::Collection;
 
 /// What a record has beside its key and value, at most.
 const RECORD_BYTES: usize = 96;
 
-/// So many members stand for all of a collection.
-const SAMPLES: usize = 5;
-
 /// Why a write cannot be logged.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotReady {
     /// There is no room, which this error says; it is being made.
     Yet(String),
@@ -36,6 +38,7 @@ impl Keyspace {
     #[inline]
     pub fn log_ready(&self, scratch: &mut Scratch, frees: bool, bytes: u64) -> Result<(), NotReady> {
         let Some(tier) = self.tier().filter(|tier| tier.logs()) else { return Ok(()) };
+        scratch.tier.promised = bytes;
         let lane = scratch.tier.lane(tier);
         let Err(error) = lane.ready(bytes) else { return Ok(()) };
         if frees && lane.ready_to_free(bytes).is_ok() {
@@ -52,66 +55,134 @@ impl Keyspace {
     }
 }
 
-/// What the record of an entry takes, about.
-fn whole_bytes(state: &ShardState, entry: &Entry) -> u64 {
-    let own = RECORD_BYTES + entry.key().len();
-    if let Some(string) = entry.string() {
-        return (own + string.len()) as u64;
+impl Scratch {
+    /// Why a handler had no room, if the last one had none.
+    pub fn take_not_ready(&mut self) -> Option<NotReady> {
+        self.tier.not_ready.take()
     }
-    let in_memory =
-        (own + entry.collection().map_or(0, |collection| collection.memory_bytes(SAMPLES))) as u64;
-    Place::from_bits(entry.place()).map_or(in_memory, |place| {
-        let deltas = state.chains.get(place.location().bits()).map_or(0, |chain| chain.bytes);
-        // What came may have taken the place of something, and memory has more than the record.
-        in_memory.min(place.bytes() + deltas)
-    })
 }
 
-/// Whether a change of so many bytes is logged without the rest of the value.
-fn has_delta(state: &ShardState, entry: &Entry, bytes: u64) -> bool {
-    Place::from_bits(entry.place()).is_some_and(|place| {
-        let chain = state.chains.get(place.location().bits());
-        chain.is_some_and(|chain| !chain.broken && chain.bytes + bytes <= place.bytes())
-    })
+/// What the record of an entry takes, at most.
+fn whole_bytes(state: &ShardState, entry: &Entry) -> usize {
+    let Some(collection) = entry.collection() else {
+        return entry.string().map_or(0, |string| string.len());
+    };
+    match Place::from_bits(entry.place()) {
+        Some(place) => {
+            let deltas = state.chains.get(place.location().bits()).map_or(0, |chain| chain.bytes);
+            (place.bytes() + deltas) as usize
+        }
+        None => collection.memory_bytes(usize::MAX),
+    }
+}
+
+/// What of an entry is logged with any change of it.
+fn kept_bytes(state: &ShardState, entry: &Entry) -> usize {
+    let chain = Place::from_bits(entry.place()).and_then(|place| state.chains.get(place.location().bits()));
+    // A delta is enough.
+    if chain.is_some_and(|chain| !chain.broken) { 0 } else { whole_bytes(state, entry) }
 }
 
 impl Access<'_> {
-    /// Whether every write is logged.
-    #[inline]
-    pub fn is_logged(&self) -> bool {
-        self.space().tier().is_some_and(|tier| tier.logs())
-    }
-
-    /// Whether the log has room for so many bytes and for the values of so many keys, whichever they are. Where it does not
-    /// know it says no.
-    #[inline]
-    pub fn has_log_room(&self, keys: usize, bytes: u64) -> bool {
-        let Some(tier) = self.space().tier().filter(|tier| tier.logs()) else { return true };
-        let room = self.scratch.tier.lane.as_ref().map_or(0, Lane::room);
-        // With its deltas a value has twice what it had at first.
-        room >= bytes + keys as u64 * 2 * tier.store.longest()
-    }
-
-    /// What of the present value of a key a change of so many bytes puts into the log.
-    pub fn logged_with(&mut self, key: Key<'_>, bytes: u64) -> u64 {
-        let Some((lock, index)) = self.find(key) else { return 0 };
-        let state = self.locks.state(lock);
-        let entry = state.table.at(index);
-        if has_delta(state, &entry, bytes) { 0 } else { whole_bytes(state, &entry) }
-    }
-
-    /// What a copy of the value of a key takes in the log.
-    pub fn logged_as_copy(&mut self, key: Key<'_>) -> u64 {
-        let Some((lock, index)) = self.find(key) else { return 0 };
-        let state = self.locks.state(lock);
-        whole_bytes(state, &state.table.at(index))
-    }
-
+    /// Makes sure that the log has room for the records of collections that any change writes anew; others have deltas. With
+    /// `strings` there is room for these, too, so that a transaction is not refused when half of it is done.
+    ///
+    /// # Errors
     /// As [`Keyspace::log_ready`].
+    #[inline]
+    pub fn log_ready_for(&mut self, keys: &[Key<'_>], frees: bool, strings: bool) -> Result<(), NotReady> {
+        let Some(tier) = self.space().tier().filter(|tier| tier.logs()) else { return Ok(()) };
+        let own = &self.scratch.tier;
+        // With its deltas a value has twice what it had at first.
+        let most = keys.len() as u64 * 2 * tier.store.longest();
+        if own.lane.as_ref().map_or(0, Lane::room) >= own.promised + most {
+            return Ok(());
+        }
+        self.log_ready_for_values(keys, frees, strings)
+    }
+
+    #[cold]
+    fn log_ready_for_values(&mut self, keys: &[Key<'_>], frees: bool, strings: bool) -> Result<(), NotReady> {
+        let mut keys: Vec<Key<'_>> = keys.to_vec();
+        keys.sort_unstable_by_key(|key| (key.database, key.name));
+        keys.dedup_by_key(|key| (key.database, key.name));
+        let (mut of_strings, mut of_collections) = (0, 0);
+        for key in keys {
+            let Some((lock, index)) = self.find(key) else { continue };
+            let state = self.locks.state(lock);
+            let entry = state.table.at(index);
+            let kept = kept_bytes(state, &entry) as u64;
+            match entry.collection() {
+                Some(_) => of_collections += kept,
+                None if strings => of_strings += kept,
+                None => {}
+            }
+        }
+        let promised = self.scratch.tier.promised + of_collections;
+        let ready = self.space().log_ready(self.scratch, frees, promised + of_strings);
+        // For those the handlers ask themselves.
+        self.scratch.tier.promised = promised;
+        ready
+    }
+
+    /// Makes sure that the log has room for a record of so many bytes, beside what was asked for before.
+    ///
+    /// # Errors
+    /// As [`Keyspace::log_ready`]. Nothing may be changed then.
+    #[inline]
+    pub fn log_room(&mut self, bytes: usize) -> Result<(), NotReady> {
+        if self.space().tier().is_none_or(|tier| !tier.logs()) {
+            return Ok(());
+        }
+        let own = &mut self.scratch.tier;
+        let wanted = own.promised + (bytes + RECORD_BYTES) as u64;
+        if own.lane.as_ref().map_or(0, Lane::room) >= wanted {
+            own.promised = wanted;
+            return Ok(());
+        }
+        let promised = own.promised;
+        let ready = self.space().log_ready(self.scratch, false, wanted);
+        if let Err(why) = &ready {
+            self.scratch.tier.promised = promised;
+            self.scratch.tier.not_ready = Some(why.clone());
+        }
+        ready
+    }
+
+    /// The same for what a collection takes.
     ///
     /// # Errors
     /// See there.
-    pub fn log_ready(&mut self, frees: bool, bytes: u64) -> Result<(), NotReady> {
-        self.space().log_ready(self.scratch, frees, bytes)
+    pub fn log_room_for(&mut self, value: &Collection) -> Result<(), NotReady> {
+        let is_logged = self.space().tier().is_some_and(|tier| tier.logs());
+        self.log_room(if is_logged { value.memory_bytes(usize::MAX) } else { 0 })
+    }
+
+    /// The same for a change of a key's value that makes at least so many bytes of a string.
+    ///
+    /// # Errors
+    /// See there.
+    #[inline]
+    pub fn log_room_to_change(&mut self, key: Key<'_>, bytes: usize) -> Result<(), NotReady> {
+        if self.space().tier().is_none_or(|tier| !tier.logs()) {
+            return Ok(());
+        }
+        let kept = self.find(key).map_or(0, |(lock, index)| {
+            let state = self.locks.state(lock);
+            kept_bytes(state, &state.table.at(index))
+        });
+        self.log_room(kept.max(bytes))
+    }
+
+    /// The same for a copy of a key's value.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn log_room_to_copy(&mut self, key: Key<'_>) -> Result<(), NotReady> {
+        let whole = self.find(key).map_or(0, |(lock, index)| {
+            let state = self.locks.state(lock);
+            whole_bytes(state, &state.table.at(index))
+        });
+        self.log_room(whole)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::cold::{ColdKeys, Promoted};
 use super::log::{DirtyKeys, Fixup, Journals};
+use super::room::NotReady;
 use super::{Keyspace, Scratch};
 use crate::disk::store::SyncPolicy;
 use crate::disk::{Kind, Lane, Location, Place, Record, Store, format};
@@ -61,6 +62,10 @@ pub(super) struct TierScratch {
     pub(super) wanted: Vec<Location>,
     /// What the present command looked for and did not see, because the disk has to be waited for.
     pub(super) missed: Vec<Location>,
+    /// So many bytes were asked for, for what the present command does.
+    pub(super) promised: u64,
+    /// Why there was no room for more.
+    pub(super) not_ready: Option<NotReady>,
     /// The frame must reach the kernel before the locks are released.
     pub(super) at_once: bool,
     /// How many values were written so that they can leave memory.
