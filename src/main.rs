@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let level = match start_logging(&config) {
         Ok(level) => level,
         Err(error) => {
-            eprintln!("strata: logfile: {error}");
+            eprintln!("strata: logfile '{}': {error}", config.snapshot().logfile);
             return ExitCode::FAILURE;
         }
     };
@@ -158,8 +158,15 @@ fn move_data(word: &str, mut arguments: impl Iterator<Item = OsString>) -> ExitC
         .map_err(|error| format!("{}: {error}", settings.dir))
         .and_then(|()| match word {
             "export" => offline::export(&settings, &path).map(|keys| format!("{keys} keys exported")),
-            _ => offline::import(&settings, &path)
-                .map(|imported| format!("{} keys imported, {} had expired", imported.keys, imported.expired)),
+            _ => offline::import(&settings, &path).map(|imported| {
+                let functions = match imported.functions {
+                    0 => String::new(),
+                    count => {
+                        format!(", {count} libraries of functions were left out: they are not supported")
+                    }
+                };
+                format!("{} keys imported, {} had expired{functions}", imported.keys, imported.expired)
+            }),
         });
     match moved {
         Ok(done) => {
@@ -192,6 +199,8 @@ async fn run(config: Arc<Config>, level: Level) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
+    // The terminal that it was started from may go.
+    let _hangup = signal(SignalKind::hangup());
     loop {
         tokio::select! {
             _ = terminate.recv() => tracing::warn!("received SIGTERM, stopping"),

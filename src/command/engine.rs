@@ -338,6 +338,11 @@ impl Engine {
         let writes = row.has(Flag::Write)
             || (row.name == "exec" && state.transaction.as_ref().is_some_and(|queued| queued.writes));
         let mut refusal = self.check(id, row, args.len(), state);
+        if refusal == Some(Error::OUT_OF_MEMORY)
+            && let Some(wait) = self.wait_for_memory(state)
+        {
+            return Some(wait);
+        }
         self.wrote |= writes;
         if writes && refusal.is_none() {
             // As with memory: what cannot grow is not refused for lack of room.
@@ -472,6 +477,16 @@ impl Engine {
                     state.transaction = Some(transaction);
                     return Some(Wait::Load(cold));
                 }
+                Err(NotRun::OutOfMemory) => match self.wait_for_memory(state) {
+                    Some(wait) => {
+                        state.transaction = Some(transaction);
+                        return Some(wait);
+                    }
+                    None => {
+                        abandon_transaction(&self.services, client, state);
+                        return self.refuse(Some(id), Error::OUT_OF_MEMORY.as_abort(), state, out);
+                    }
+                },
                 Err(NotRun::NoRoom(why)) => match self.without_room(state, why) {
                     Ok(wait) => {
                         state.transaction = Some(transaction);
@@ -530,6 +545,18 @@ impl Engine {
             (Step::Wait(wait), _) => Some(*wait),
             _ => None,
         }
+    }
+
+    /// How long a write waits that finds no memory, if values can leave it once the disk has what was written.
+    #[cold]
+    fn wait_for_memory(&self, state: &mut State) -> Option<Wait> {
+        if !self.scratch.awaits_disk() {
+            return None;
+        }
+        if let Some(tier) = self.services.keyspace.tier() {
+            tier.store().want_sync();
+        }
+        self.without_room(state, NotReady::Yet(String::new())).ok()
     }
 
     /// What becomes of a write that cannot be logged: it waits for room, or is refused.

@@ -98,6 +98,8 @@ pub(super) enum NotRun {
     Cold(ColdKeys),
     /// The log has no room for what it does.
     NoRoom(NotReady),
+    /// Memory is short.
+    OutOfMemory,
 }
 
 /// Whether a command runs at once between MULTI and EXEC.
@@ -156,8 +158,7 @@ impl Engine {
             && space.make_room(&mut self.scratch, &self.settings, self.now_ms).is_err()
             && transaction.needs_memory
         {
-            self.end_transaction(client, state);
-            return Ok(Err(Error::OUT_OF_MEMORY.as_abort()));
+            return Err(NotRun::OutOfMemory);
         }
         let buffers: Vec<(&[u8], Vec<ArgRange>)> = transaction
             .requests

@@ -145,10 +145,15 @@ impl Room {
         }
         let was_freed = live < self.found_none_live.load(Relaxed);
         if was_freed {
-            *self.opened.lock() += 1;
-            self.wake.notify_all();
+            self.look_again();
         }
         was_freed
+    }
+
+    /// What was found to be worth nothing is to be looked at again.
+    pub(super) fn look_again(&self) {
+        *self.opened.lock() += 1;
+        self.wake.notify_all();
     }
 
     /// Takes the segment that was made ahead.

@@ -290,6 +290,11 @@ impl Store {
         self.room.wait_for_opened(seen, limit)
     }
 
+    /// Has whoever empties segments look again, because what is worth it may have changed.
+    pub fn look_again(&self) {
+        self.room.look_again();
+    }
+
     /// Ends [`Self::wait_for_opened`] for all who wait.
     pub fn wake(&self) {
         self.room.wake();

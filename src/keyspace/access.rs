@@ -545,6 +545,11 @@ impl<'a> Access<'a> {
         if old.is_none() && new.is_none() {
             return;
         }
+        if new.is_some()
+            && let Some(tier) = self.space.tier()
+        {
+            tier.note_deadline();
+        }
         let now_ms = self.now_ms;
         let state = self.state(key);
         state.expires += u32::from(new.is_some());

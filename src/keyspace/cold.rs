@@ -344,6 +344,7 @@ impl Keyspace {
         let place = Place::from_bits(state.table.at(index).place()).filter(|place| !place.is_part());
         if let Some(place) = place {
             if !tier.store.is_written(place) {
+                scratch.tier.awaits_disk = true;
                 return None;
             }
             tier.store.counters.demoted.fetch_add(1, Relaxed);
@@ -356,6 +357,8 @@ impl Keyspace {
         if last.is_none_or(|last| tier.is_safe(last)) {
             // Without room it stays.
             let _ = self.write_out(scratch, state, tier.space(database), index);
+        } else {
+            scratch.tier.awaits_disk = true;
         }
         None
     }

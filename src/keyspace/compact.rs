@@ -69,7 +69,15 @@ impl Keyspace {
         let chosen = choose(tier, rule.evict);
         tier.store().set_making_room(chosen.is_some(), opened, live);
         let Some((segment, evict)) = chosen else { return Ok(false) };
+        let evicted = scratch.counts.evicted;
         let removed = self.remove_segment(tier, scratch, lane, &segment, evict, rule, now_ms);
+        if evict != Evict::Nothing {
+            if scratch.counts.evicted == evicted {
+                tier.emptied_in_vain.fetch_add(1, Relaxed);
+            } else {
+                tier.emptied_in_vain.store(0, Relaxed);
+            }
+        }
         if removed.is_err() {
             // Nobody should wait for what does not come.
             tier.store().set_making_room(false, tier.store().opened(), tier.store().live_bytes());
@@ -411,7 +419,12 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
     if let Some(emptiest) = emptiest.filter(|_| worth) {
         return Some((Arc::clone(emptiest), Evict::Nothing));
     }
-    if evict != Evict::Nothing && is_near_full(store, 2) {
+    if tier.has_new_deadline.swap(false, Relaxed) {
+        tier.emptied_in_vain.store(0, Relaxed);
+    }
+    // Once every segment was, emptying them again is only work.
+    let may_go = evict != Evict::Nothing && tier.emptied_in_vain.load(Relaxed) < sealed.len();
+    if may_go && is_near_full(store, 2) {
         return sealed.first().map(|oldest| (Arc::clone(oldest), evict));
     }
     None

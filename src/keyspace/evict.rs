@@ -113,6 +113,7 @@ impl Keyspace {
         let databases = self.databases_in_use();
         let (started, slice) = (Instant::now(), slice(settings.maxmemory_eviction_tenacity));
         let (mut left, mut fruitless) = (0_u32, 0);
+        scratch.tier.awaits_disk = false;
         loop {
             let before = scratch.written_out();
             let leave = |scratch: &mut Scratch, database: usize, state: &mut ShardState, index: usize| {

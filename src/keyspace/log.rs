@@ -551,12 +551,12 @@ impl Keyspace {
         let Some(tier) = &self.tier else { return Ok(()) };
         let own = &mut scratch.tier;
         let mut frame = std::mem::take(&mut own.frame);
-        own.written_out += 1;
         // A tombstone of the value before may have the present version.
         state.version += 1;
         push_entry(&mut frame, &state.table.at(index), state.version, space);
         let base = own.lane(tier).append(&mut frame);
         if let Ok(base) = &base {
+            own.written_out += 1;
             let place = Place::new(*base, frame.len());
             tier.store.add_live(place);
             if let Some(old) = Place::from_bits(state.table.at(index).place()) {

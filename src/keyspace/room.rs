@@ -76,11 +76,14 @@ fn whole_bytes(state: &ShardState, entry: &Entry) -> usize {
     }
 }
 
-/// What of an entry is logged with any change of it.
-fn kept_bytes(state: &ShardState, entry: &Entry) -> usize {
-    let chain = Place::from_bits(entry.place()).and_then(|place| state.chains.get(place.location().bits()));
-    // A delta is enough.
-    if chain.is_some_and(|chain| !chain.broken) { 0 } else { whole_bytes(state, entry) }
+/// What of an entry is logged with a change of so many bytes. One that `grows` is refused when deltas are no longer enough
+/// and there is no room for the whole: what is left is for those that do not.
+fn kept_bytes(state: &ShardState, entry: &Entry, grows: bool, bytes: u64) -> usize {
+    let has_delta = Place::from_bits(entry.place()).is_some_and(|place| {
+        let chain = state.chains.get(place.location().bits());
+        chain.is_some_and(|chain| !chain.broken && (!grows || chain.bytes + bytes <= place.bytes()))
+    });
+    if has_delta { 0 } else { whole_bytes(state, entry) }
 }
 
 impl Access<'_> {
@@ -111,7 +114,7 @@ impl Access<'_> {
             let Some((lock, index)) = self.find(key) else { continue };
             let state = self.locks.state(lock);
             let entry = state.table.at(index);
-            let kept = kept_bytes(state, &entry) as u64;
+            let kept = kept_bytes(state, &entry, !frees, self.scratch.tier.promised) as u64;
             match entry.collection() {
                 Some(_) => of_collections += kept,
                 None if strings => of_strings += kept,
@@ -169,7 +172,7 @@ impl Access<'_> {
         }
         let kept = self.find(key).map_or(0, |(lock, index)| {
             let state = self.locks.state(lock);
-            kept_bytes(state, &state.table.at(index))
+            kept_bytes(state, &state.table.at(index), false, 0)
         });
         self.log_room(kept.max(bytes))
     }

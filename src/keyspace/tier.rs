@@ -28,6 +28,10 @@ pub struct Tier {
     space_of: Box<[AtomicU32]>,
     /// For each of many hashes the fingerprint of the key that was last read from disk.
     pub(super) seen: Box<[AtomicU32]>,
+    /// So many segments in a row were emptied in vain of keys that may go.
+    pub(super) emptied_in_vain: AtomicUsize,
+    /// A key was given a deadline: it may go where others may not.
+    pub(super) has_new_deadline: AtomicBool,
     /// Threads that read what is due.
     pub(super) readers: AtomicUsize,
     pub(super) limits: RwLock<Option<rdb::Limits>>,
@@ -70,6 +74,8 @@ pub(super) struct TierScratch {
     pub(super) at_once: bool,
     /// How many values were written so that they can leave memory.
     pub(super) written_out: u64,
+    /// A value could not leave memory, because the disk has to have something first.
+    pub(super) awaits_disk: bool,
     /// Why something could not be logged: nobody may be told that it was.
     pub(super) lost: Option<io::Error>,
 }
@@ -131,6 +137,11 @@ impl Scratch {
         scratch
     }
 
+    /// Whether values can leave memory once the disk has what was written: the last look for such has found one.
+    pub fn awaits_disk(&self) -> bool {
+        self.tier.awaits_disk
+    }
+
     /// How many values were written so that they can leave memory.
     pub(super) fn written_out(&self) -> u64 {
         self.tier.written_out
@@ -164,6 +175,8 @@ impl Tier {
             space_of: of.iter().map(|space| AtomicU32::new(*space)).collect(),
             spaces: Mutex::new(Spaces { of, next: databases as u32, version: 0 }),
             seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
+            emptied_in_vain: AtomicUsize::new(0),
+            has_new_deadline: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
             limits: RwLock::new(None),
             maxmemory: AtomicU64::new(0),
@@ -191,6 +204,18 @@ impl Tier {
         self.maxmemory.store(maxmemory, Relaxed);
         self.store.set_size_max(size_max);
         *self.limits.write() = Some(limits);
+        // Other keys may go now, or there is more room.
+        self.emptied_in_vain.store(0, Relaxed);
+        self.store.look_again();
+    }
+
+    /// A key was given a deadline.
+    #[inline]
+    pub(super) fn note_deadline(&self) {
+        // Most often it is known, and the others keep what they have of it.
+        if !self.has_new_deadline.load(Relaxed) {
+            self.has_new_deadline.store(true, Relaxed);
+        }
     }
 
     /// When written records are synced.

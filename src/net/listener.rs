@@ -13,8 +13,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Handle;
@@ -98,20 +98,25 @@ connections from the outside.\r\n";
 pub struct Door {
     services: Arc<Services>,
     workers: Arc<Vec<Worker>>,
-    files_for_clients: usize,
+    files_for_clients: AtomicUsize,
 }
 
 impl Door {
     /// A door to these workers; no more clients come in than there are file descriptors for.
     pub fn new(services: Arc<Services>, workers: Arc<Vec<Worker>>, files_for_clients: usize) -> Door {
-        Door { services, workers, files_for_clients }
+        Door { services, workers, files_for_clients: AtomicUsize::new(files_for_clients) }
+    }
+
+    /// There are file descriptors for so many clients.
+    pub fn set_files_for_clients(&self, count: usize) {
+        self.files_for_clients.store(count, Relaxed);
     }
 
     /// Why a client is refused, if it is.
     fn refusal(&self, peer: Option<IpAddr>) -> Option<&'static [u8]> {
         let settings = self.services.config.settings();
         let connected: usize = self.workers.iter().map(|worker| worker.connections.load(Relaxed)).sum();
-        if connected >= (settings.maxclients as usize).min(self.files_for_clients) {
+        if connected >= (settings.maxclients as usize).min(self.files_for_clients.load(Relaxed)) {
             self.services.metrics.connections_refused.add_shared(1);
             return Some(b"-ERR max number of clients reached\r\n");
         }

@@ -58,7 +58,10 @@ impl fmt::Display for StartError {
                 write!(f, "dbfilename: cannot load {}: {error}", path.display())
             }
             StartError::NothingToListenOn => {
-                write!(f, "port is 0 and unixsocket is empty: there is nothing to listen on")
+                write!(
+                    f,
+                    "port is 0 or bind is empty, and unixsocket is empty: there is nothing to listen on"
+                )
             }
             StartError::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -77,6 +80,7 @@ impl From<BindError> for StartError {
 fn follow(
     services: &Services,
     listeners: &Listeners,
+    door: &Door,
     old: &Settings,
     new: &Settings,
 ) -> Result<(), (&'static str, String)> {
@@ -85,6 +89,14 @@ fn follow(
     }
     if (new.l2_size == 0) != (old.l2_size == 0) {
         return Err(("l2-size", "whether there is a second tier is decided at the start".to_owned()));
+    }
+    if new.maxclients > old.maxclients {
+        let enough_for = raise_file_limit(new.maxclients);
+        door.set_files_for_clients(enough_for);
+        if enough_for < new.maxclients as usize {
+            let text = "The operating system is not able to handle the specified number of clients, try with";
+            return Err(("maxclients", format!("{text} {enough_for}")));
+        }
     }
     if new.dir != old.dir {
         std::env::set_current_dir(&new.dir).map_err(|error| ("dir", os_text(&error)))?;
@@ -179,7 +191,7 @@ impl Server {
             let listener = bind_unix(&path, settings.unixsocketperm);
             Some((listener.map_err(|error| StartError::UnixSocket(path.clone(), error))?, path))
         };
-        if settings.port == 0 && unix.is_none() {
+        if (settings.port == 0 || settings.bind.iter().all(|word| word.is_empty())) && unix.is_none() {
             return Err(StartError::NothingToListenOn);
         }
         if !settings.pidfile.is_empty() {
@@ -202,7 +214,8 @@ impl Server {
         let listeners = Arc::new(Listeners::new(Arc::clone(&door)));
         listeners.follow(&settings)?;
         let changed = Arc::clone(&services);
-        config.on_change(move |old, new| follow(&changed, &listeners, old, new));
+        let entrance = Arc::clone(&door);
+        config.on_change(move |old, new| follow(&changed, &listeners, &entrance, old, new));
         if let Some((listener, path)) = unix {
             tracing::info!(path, "ready to accept connections on a unix socket");
             tokio::spawn(Arc::clone(&door).serve_unix(listener, path));

@@ -315,9 +315,11 @@ fn clients_that_leave_while_they_wait_are_gone() {
     }
     eventually("they are gone", || (admin.info("connected_clients") == "1").then_some(()));
     admin.expect("CLIENT PAUSE 100000 WRITE", "+OK");
-    for _ in 0..20 {
-        server.client().send("SET paused 1");
-    }
+    let mut waiting: Vec<_> = (0..20).map(|_| server.client()).collect();
+    // Each is known to the server once it has answered.
+    waiting.iter_mut().for_each(|c| c.expect("PING", "+PONG"));
+    waiting.iter_mut().for_each(|c| c.send("SET paused 1"));
+    drop(waiting);
     eventually("they are gone", || (admin.info("connected_clients") == "1").then_some(()));
     admin.expect("CLIENT UNPAUSE", "+OK");
     admin.expect("EXISTS paused", ":0");

@@ -862,6 +862,94 @@ fn values_that_fill_half_a_segment_are_taken_or_refused() {
     });
 }
 
+/// Only keys with a deadline may go, and there are none: a full log was moved from segment to segment for ever, and each
+/// refusal took five seconds.
+#[test]
+fn a_full_log_without_keys_that_may_go_is_at_rest() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server =
+        Server::start(&["--appendonly", "yes", "--l2-size", "16mb", "--maxmemory-policy", "volatile-lru"]);
+    let mut client = server.client();
+    let value = "v".repeat(10_000);
+    let fill = |client: &mut Client, from: usize| {
+        let refused =
+            (from..from + 3_000).find(|number| client.run(&format!("SET key:{number} {value}")).is_error());
+        refused.expect("more was taken than there is room for")
+    };
+    let written = fill(&mut client, 0);
+    let rest = |client: &mut Client| {
+        let (mut before, mut times) = (client.info("l2_written_bytes"), 0);
+        eventually("the log is at rest", || {
+            let now = client.info("l2_written_bytes");
+            times = if now == before { times + 1 } else { 0 };
+            before = now;
+            (times == 100).then_some(())
+        });
+    };
+    rest(&mut client);
+    let started = std::time::Instant::now();
+    assert!(client.run(&format!("SET key:{written} {value}")).is_error());
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    // Those that are given one may go.
+    for number in 0..100 {
+        client.expect(&format!("EXPIRE key:{number} 10000"), ":1");
+    }
+    eventually("there is room", || (!client.run(&format!("SET more {value}")).is_error()).then_some(()));
+    // And all may once the policy says so: nobody is refused any more.
+    fill(&mut client, written);
+    rest(&mut client);
+    client.expect("CONFIG SET maxmemory-policy allkeys-lru", "+OK");
+    for number in 0..2_000 {
+        client.expect(&format!("SET new:{number} {value}"), "+OK");
+    }
+}
+
+/// Without `appendonly` values are written when they leave memory. Where the log has no room for them they counted as gone
+/// all the same: nothing was refused, and memory grew.
+#[test]
+fn memory_is_bounded_where_nothing_can_leave_it() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let server = Server::start(&["--appendonly", "no", "--l2-size", "16mb", "--maxmemory", "10mb"]);
+    let mut client = server.client();
+    let value = "v".repeat(40_000);
+    let refused = (0..3_000).find_map(|number| {
+        let reply = client.run(&format!("SET key:{number} {value}"));
+        reply.is_error().then(|| reply.text_if_error())
+    });
+    assert_eq!(refused.as_deref(), Some("OOM command not allowed when used memory > 'maxmemory'."));
+    assert!(client.info("used_memory").parse::<u64>().expect("a number") < 20 << 20);
+    client.expect("GET key:0", &format!("$40000 {value}"));
+}
+
+/// A large collection that was just changed can only leave memory once the disk has its last delta. Where all were, writes
+/// were refused, though the log was nearly empty.
+#[test]
+fn writes_wait_for_memory_that_the_disk_is_about_to_free() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut random = Random::new(random::seed("out of memory"));
+    let server = Server::start(&["--appendonly", "yes", "--maxmemory", "5mb", "--l2-size", "1gb"]);
+    let mut client = server.client();
+    let value = "v".repeat(20_000);
+    for number in 0..300 {
+        client.expect(&format!("SET key:{number} {value}"), "+OK");
+    }
+    for turn in 0..3_000 {
+        let list = random.below(20);
+        let element = "e".repeat(100 + random.below(6_000));
+        let reply = client.run(&format!("RPUSH list:{list} {element}"));
+        assert!(!reply.is_error(), "turn {turn}: {}", reply.text_if_error());
+        if reply.integer() > 100 {
+            client.run(&format!("LPOP list:{list}"));
+        }
+    }
+}
+
 /// A string is logged whole, whatever little of it changes, and SETRANGE makes as much of it as a number says. In a small log
 /// such a change found no room once it was done: the client was cut off, and a kill brought the old value back. A key that
 /// was renamed so and then deleted, which was acknowledged, came back under its old name.
