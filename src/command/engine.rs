@@ -412,7 +412,8 @@ impl Engine {
             access.settle();
             return Some(Wait::Load(cold));
         }
-        if row.changes_values()
+        if writes
+            && row.has(Flag::ChangesValues)
             && let Err(why) = access.log_ready_for(keys, !row.has(Flag::DenyOom), false)
         {
             access.settle();

@@ -342,6 +342,10 @@ fn keys_of_request(ctx: &Ctx<'_>) -> Result<Vec<(usize, &'static [&'static str])
         }
         keys.extend(indices.into_iter().map(|index| (index, key_flags(&request, row, spec))));
     }
+    if row.name == "migrate" {
+        // Where KEYS follows, the first is an empty word.
+        keys.retain(|(index, _)| request.get(*index).is_some_and(|key| !key.is_empty()));
+    }
     if keys.is_empty() {
         return Err(Error::fixed("ERR Invalid arguments specified for command"));
     }

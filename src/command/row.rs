@@ -37,6 +37,8 @@ pub enum Flag {
     AllowBusy = 1 << 18,
     /// Not shown: touches keys that are not among its arguments.
     TouchesArbitraryKeys = 1 << 19,
+    /// Not shown: changes values, of which the rest stays. It follows from the key specifications.
+    ChangesValues = 1 << 20,
 }
 
 /// Flags in the order of COMMAND INFO; those that it hides have no name.
@@ -205,6 +207,21 @@ impl KeySpec {
     /// With a remark.
     pub const fn notes(self, notes: &'static str) -> KeySpec {
         KeySpec { notes: Some(notes), ..self }
+    }
+
+    /// Whether it has a flag of two letters: the standard library compares nothing where constants are made.
+    const fn has(&self, flag: &str) -> bool {
+        let mut at = 0;
+        while at < self.flags.len() {
+            if let ([a, b], [c, d]) = (self.flags[at].as_bytes(), flag.as_bytes())
+                && *a == *c
+                && *b == *d
+            {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 
     /// The index of the key where there is exactly one, at a fixed place.
@@ -474,8 +491,16 @@ impl Row {
         }
         self
     }
-    pub const fn keys(self, keys: &'static [KeySpec]) -> Row {
-        Row { keys, ..self }
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Row {
+        let mut at = 0;
+        while at < keys.len() {
+            if keys[at].has("RW") {
+                self.flags |= Flag::ChangesValues as u32;
+            }
+            at += 1;
+        }
+        self.keys = keys;
+        self
     }
     pub const fn databases(self, databases: Databases) -> Row {
         Row { databases: Some(databases), ..self }
@@ -546,12 +571,6 @@ impl Row {
             | Category::Stream as u32
             | Category::Geo as u32;
         self.own_categories & TYPES != 0
-    }
-
-    /// Whether it changes values, of which the rest stays.
-    #[inline]
-    pub fn changes_values(&self) -> bool {
-        self.has(Flag::Write) && self.keys.iter().any(|spec| spec.flags.contains(&"RW"))
     }
 
     /// Whether it has keys: what shard channels are declared as are none.

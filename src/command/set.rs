@@ -156,6 +156,7 @@ fn spop(ctx: &mut Ctx<'_>) -> Answer {
         }
         None => None,
     };
+    ctx.access.log_room_to_name(key, count.unwrap_or(1))?;
     let Some(mut set) = ctx.access.write::<Set>(key)? else {
         match count {
             Some(_) => ctx.reply.set(0),

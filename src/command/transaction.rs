@@ -207,7 +207,8 @@ impl Engine {
             state.watching = watching;
             return Err(NotRun::Cold(cold));
         }
-        let changed = steps.iter().filter(|step| step.row.changes_values());
+        let changed =
+            steps.iter().filter(|step| step.row.has(Flag::Write) && step.row.has(Flag::ChangesValues));
         let changed: Vec<Key<'_>> = changed.flat_map(|step| step.keys.iter().copied()).collect();
         if let Err(why) = access.log_ready_for(&changed, !transaction.needs_memory, true) {
             access.settle();

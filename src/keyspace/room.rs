@@ -177,6 +177,23 @@ impl Access<'_> {
         self.log_room(kept.max(bytes))
     }
 
+    /// The same for a delta that names so many members of a key's collection, which nobody has sent.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn log_room_to_name(&mut self, key: Key<'_>, members: usize) -> Result<(), NotReady> {
+        if self.space().tier().is_none_or(|tier| !tier.logs()) {
+            return Ok(());
+        }
+        let bytes = self.find(key).map_or(0, |(lock, index)| {
+            let state = self.locks.state(lock);
+            let entry = state.table.at(index);
+            let len = entry.collection().map_or(0, Collection::len);
+            whole_bytes(state, &entry) / len.max(1) * members.min(len)
+        });
+        self.log_room(bytes)
+    }
+
     /// The same for a copy of a key's value.
     ///
     /// # Errors

@@ -138,6 +138,11 @@ fn command_getkeys_checks_the_number_of_keys() {
     client.expect("COMMAND GETKEYS LMPOP x a b LEFT", invalid);
     client.expect("COMMAND GETKEYS ZUNIONSTORE d 0 a", invalid);
     client.expect("COMMAND GETKEYS LMPOP 2 a b LEFT", "*2 $1 a $1 b");
+    client.expect("COMMAND GETKEYS MIGRATE host 6379 key 0 10", "*1 $3 key");
+    let several: [&[u8]; 11] =
+        [b"COMMAND", b"GETKEYS", b"MIGRATE", b"host", b"6379", b"", b"0", b"10", b"KEYS", b"a", b"b"];
+    let keys: Vec<String> = client.call(&several).items().iter().map(|key| key.text()).collect();
+    assert_eq!(keys, ["a", "b"]);
     client.expect("COMMAND GETKEYS SORT l GET # d STORE e", "*2 $1 l $1 e");
 }
 

@@ -27,6 +27,19 @@ fn maxclients_refuses_the_next_and_takes_one_again_when_one_leaves() {
     });
 }
 
+/// It was set to any number, for which there were no file descriptors.
+#[test]
+fn maxclients_is_no_more_than_the_system_has_descriptors_for() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let refused = client.run("CONFIG SET maxclients 100000000").text_if_error();
+    let text = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to \
+                handle the specified number of clients, try with ";
+    let most: u32 = refused.strip_prefix(text).and_then(|most| most.parse().ok()).expect(&refused);
+    client.expect("CONFIG GET maxclients", "*2 $10 maxclients $5 10000");
+    client.expect(&format!("CONFIG SET maxclients {most}"), "+OK");
+}
+
 #[test]
 fn timeout_closes_idle_clients_but_not_subscribers() {
     let server = Server::start(&["--timeout", "1"]);

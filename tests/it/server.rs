@@ -284,6 +284,8 @@ fn shutdown_and_signals_end_the_process_cleanly() {
     }
     let server = Server::start(&[]);
     let mut c = server.client();
+    // The terminal that it was started from is closed.
+    server.signal("HUP");
     c.expect("SHUTDOWN BOGUS", "-ERR syntax error");
     c.expect("SHUTDOWN SAVE NOSAVE", "-ERR syntax error");
     c.expect("SHUTDOWN ABORT", "-ERR No shutdown in progress.");

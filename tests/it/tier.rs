@@ -862,6 +862,41 @@ fn values_that_fill_half_a_segment_are_taken_or_refused() {
     });
 }
 
+/// Once its deltas were as long as a list all of it was logged again, for which a full log has no room: nothing could be
+/// taken from a queue any more.
+#[test]
+fn a_queue_in_a_full_log_can_be_drained() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments = ["--appendonly", "yes", "--l2-size", "16mb"];
+    let mut server = Server::start(&arguments);
+    let mut client = server.client();
+    let element = "e".repeat(1_000);
+    for number in 1..=4_000 {
+        client.expect(&format!("RPUSH queue {element}"), &format!(":{number}"));
+    }
+    let value = "v".repeat(10_000);
+    let refused = (0..1_000).find(|number| client.run(&format!("SET key:{number} {value}")).is_error());
+    assert!(refused.is_some(), "more was taken than there is room for");
+    // Each turn makes the deltas longer.
+    let (mut left, mut turns) = (4_000, 0);
+    while left > 1_000 {
+        left += i64::from(!client.run(&format!("RPUSH queue {element}")).is_error());
+        client.expect("LPOP queue", &format!("$1000 {element}"));
+        left -= 1;
+        turns += 1;
+        assert!(turns < 20_000, "every element that comes is taken");
+    }
+    server.crash_and_restart(&arguments);
+    let mut client = server.client();
+    client.expect("LLEN queue", ":1000");
+    for _ in 0..1_000 {
+        client.expect("LPOP queue", &format!("$1000 {element}"));
+    }
+    client.expect("EXISTS queue", ":0");
+}
+
 /// Only keys with a deadline may go, and there are none: a full log was moved from segment to segment for ever, and each
 /// refusal took five seconds.
 #[test]
@@ -965,6 +1000,10 @@ fn what_makes_more_than_it_sends_is_refused_before_it_is_done() {
     client.expect("SADD few a b", ":2");
     let no_room = "-MISCONF Errors writing to the AOF file: l2-size is reached";
     client.expect("DEBUG POPULATE 3 copy 9000000", no_room);
+    client.call(&[b"SET", b"weight_1", &vec![b'w'; 300_000]]);
+    client.expect(&format!("RPUSH list{}", " 1".repeat(30)), ":30");
+    client.expect("SORT list BY nosort GET weight_* STORE other", no_room);
+    client.expect("DEL weight_1 list", ":2");
     for refused in [
         "SETRANGE hole 20000000 v",
         "SETBIT hole 160000000 1",
