@@ -114,7 +114,7 @@ impl Keyspace {
         let (started, slice) = (Instant::now(), slice(settings.maxmemory_eviction_tenacity));
         let (mut left, mut fruitless) = (0_u32, 0);
         scratch.tier.awaits_disk = false;
-        loop {
+        let may = loop {
             let before = scratch.written_out();
             let leave = |scratch: &mut Scratch, database: usize, state: &mut ShardState, index: usize| {
                 self.leave_on_disk(scratch, state, database, index)
@@ -126,21 +126,22 @@ impl Keyspace {
                     self.discard(scratch, victim.entry);
                     usage::publish();
                     if usage::excess_bytes(settings.maxmemory).is_none() {
-                        break;
+                        break true;
                     }
                 }
                 // What was written on the way can leave when the hand comes again.
                 None if scratch.written_out() > before && scratch.commit().is_ok() => left += 1,
                 // Others may be about to write what they hold.
                 None if fruitless < 2 && scratch.commit().is_ok() => fruitless += 1,
-                None => break,
+                None => break left > 0,
             }
-            if started.elapsed() > slice {
-                break;
+            // Later commands go on; but what has found nothing yet looks to the end, however slow it is.
+            if left > 0 && started.elapsed() > slice {
+                break true;
             }
-        }
+        };
         self.deliver(scratch);
-        left > 0 || fruitless == 0
+        may
     }
 }
 
