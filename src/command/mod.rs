@@ -33,6 +33,7 @@ mod observe;
 mod parse;
 mod prefetch;
 mod pubsub;
+mod room;
 mod row;
 mod sample;
 mod save;

@@ -15,6 +15,7 @@ mod differential;
 mod dump;
 mod eviction;
 mod expire;
+mod full_log;
 mod hyperloglogs;
 mod keys;
 mod large_values;
