@@ -349,7 +349,8 @@ pub(super) fn move_one(ctx: &mut Ctx<'_>, from_end: End, to_end: End) -> Result<
     ctx.access.write::<List>(to)?;
     // Nobody has sent the element.
     let list = ctx.access.read::<List>(from, Lookup::Silent)?;
-    let moved = list.and_then(|list| list.get(if from_end == End::Front { 0 } else { list.len() - 1 }));
+    let moved =
+        list.and_then(|list| list.get(if from_end == End::Front { 0 } else { list.len().saturating_sub(1) }));
     let len = moved.map_or(0, |element| element.with(<[u8]>::len));
     ctx.access.log_room(len)?;
     let Some(mut list) = ctx.access.write::<List>(from)? else { return Ok(false) };

@@ -66,12 +66,12 @@ impl Keyspace {
     ) -> io::Result<bool> {
         let Some(tier) = self.tier() else { return Ok(false) };
         let (opened, live) = (tier.store().opened(), tier.store().live_bytes());
-        let chosen = choose(tier, rule.evict);
+        let chosen = choose(tier, self.evictable(tier, rule.evict));
         tier.store().set_making_room(chosen.is_some(), opened, live);
         let Some((segment, evict)) = chosen else { return Ok(false) };
         let evicted = scratch.counts.evicted;
         let removed = self.remove_segment(tier, scratch, lane, &segment, evict, rule, now_ms);
-        if evict != Evict::Nothing {
+        if evict == Evict::Volatile {
             if scratch.counts.evicted == evicted {
                 tier.emptied_in_vain.fetch_add(1, Relaxed);
             } else {
@@ -130,6 +130,16 @@ impl Keyspace {
         Ok(true)
     }
 
+    /// What may be evicted: nothing where only keys with a deadline may go, and there are none.
+    fn evictable(&self, tier: &Tier, evict: Evict) -> Evict {
+        let has_deadlines = || {
+            let mut databases = self.databases_in_use().into_iter();
+            databases.any(|(_, database)| database.shards().iter().any(|shard| shard.lock().expires > 0))
+        };
+        let is_any = evict != Evict::Volatile || !is_tight(tier) || has_deadlines();
+        if is_any { evict } else { Evict::Nothing }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only name them again")]
     fn empty(
         &self,
@@ -151,7 +161,12 @@ impl Keyspace {
         let mut result = Ok(());
         let (mut read, mut batch) = (0, 0);
         let batch_bytes = (store.segment_bytes() / BATCH_PART).min(BATCH_BYTES_MAX) as usize;
-        let resident_too = evict != Evict::Nothing && self.is_mostly_resident();
+        let resident_too = match evict {
+            Evict::Nothing => false,
+            // They may be the only ones.
+            Evict::Volatile => true,
+            Evict::All => self.is_mostly_resident(),
+        };
         scan(&bytes, segment.sequence, |record, offset, len| {
             read += len as u64;
             if result.is_err() {
@@ -419,12 +434,14 @@ fn choose(tier: &Tier, evict: Evict) -> Option<(Arc<Segment>, Evict)> {
     if let Some(emptiest) = emptiest.filter(|_| worth) {
         return Some((Arc::clone(emptiest), Evict::Nothing));
     }
-    if tier.has_new_deadline.swap(false, Relaxed) {
+    // Keys that were in memory may go once they are not, too.
+    let demoted = store.counters.demoted.load(Relaxed);
+    if tier.has_new_deadline.swap(false, Relaxed) | (tier.demoted_seen.swap(demoted, Relaxed) != demoted) {
         tier.emptied_in_vain.store(0, Relaxed);
     }
     // Once every segment was, emptying them again is only work.
-    let may_go = evict != Evict::Nothing && tier.emptied_in_vain.load(Relaxed) < sealed.len();
-    if may_go && is_near_full(store, 2) {
+    let in_vain = evict == Evict::Volatile && tier.emptied_in_vain.load(Relaxed) >= sealed.len();
+    if evict != Evict::Nothing && !in_vain && is_near_full(store, 2) {
         return sealed.first().map(|oldest| (Arc::clone(oldest), evict));
     }
     None

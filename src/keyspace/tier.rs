@@ -32,6 +32,8 @@ pub struct Tier {
     pub(super) emptied_in_vain: AtomicUsize,
     /// A key was given a deadline: it may go where others may not.
     pub(super) has_new_deadline: AtomicBool,
+    /// How many values had left memory when that was last looked at.
+    pub(super) demoted_seen: AtomicU64,
     /// Threads that read what is due.
     pub(super) readers: AtomicUsize,
     pub(super) limits: RwLock<Option<rdb::Limits>>,
@@ -177,6 +179,7 @@ impl Tier {
             seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
             emptied_in_vain: AtomicUsize::new(0),
             has_new_deadline: AtomicBool::new(false),
+            demoted_seen: AtomicU64::new(0),
             readers: AtomicUsize::new(0),
             limits: RwLock::new(None),
             maxmemory: AtomicU64::new(0),
