@@ -154,6 +154,7 @@ impl Load {
         let started = Instant::now();
         let end = started + duration;
         for client in &mut self.clients {
+            client.began = Instant::now();
             client.fill(work, pipeline);
             client.flush()?;
         }

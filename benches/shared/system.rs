@@ -8,6 +8,8 @@ use std::mem;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 
@@ -171,6 +173,19 @@ fn smaps_bytes(pid: u32, field: &str) -> Result<u64, Failure> {
         .and_then(|number| number.parse::<u64>().ok())
         .ok_or_else(|| format!("no {field} in the memory of process {pid}"))?;
     Ok(kilobytes * 1024)
+}
+
+/// Waits until a process has given up the mapped files that nobody reads: what it maps cannot be dropped.
+pub fn wait_for_unmapped(pid: u32) -> Result<(), Failure> {
+    const PROGRAM_BYTES: u64 = 64 << 20;
+    let started = Instant::now();
+    while rss_bytes(pid)?.saturating_sub(anonymous_bytes(pid)?) > PROGRAM_BYTES {
+        if started.elapsed() > Duration::from_secs(10) {
+            return Err(format!("process {pid} does not give up what it maps").into());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// Asks a process to stop.

@@ -198,6 +198,7 @@ fn cold(
         let mut reads = [0.0; 2];
         let mut pinged = new_histogram()?;
         for _ in 0..options.rounds {
+            system::wait_for_unmapped(server.pid())?;
             system::drop_pages(&directory)?;
             let before = talk.info(READS)?;
             pinged.add(pings(server.address, || kind.turn(pipeline, options.round))?)?;
@@ -215,6 +216,7 @@ fn cold(
     }
     let mut pinged = new_histogram()?;
     for _ in 0..options.rounds {
+        system::wait_for_unmapped(server.pid())?;
         system::drop_pages(&directory)?;
         pinged.add(pings(server.address, || {
             kind.turns.push(kind.load.open(server, Work::Get, COLD_PER_SECOND, options.round)?);

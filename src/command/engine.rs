@@ -210,8 +210,11 @@ impl Engine {
     /// Asks the processor for the entries of the requests' first keys; waits for their slots.
     pub fn prefetch_entries<'r>(&self, database: usize, requests: impl IntoIterator<Item = &'r Request>) {
         let database = self.services.keyspace.database(database);
-        let hashes = requests.into_iter().filter_map(|request| request.hash);
-        hashes.for_each(|hash| database.shard_of(hash).prefetch_entry(hash));
+        for hash in requests.into_iter().filter_map(|request| request.hash) {
+            if let Some(location) = database.shard_of(hash).prefetch_entry(hash) {
+                self.services.keyspace.prefetch_cold(location);
+            }
+        }
     }
 
     /// Ends the batch of one client; what it counted and logged is flushed by [`Self::settle`].

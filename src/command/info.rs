@@ -9,6 +9,7 @@ use super::{Answer, Ctx, DONE};
 use crate::clock;
 use crate::config::Settings;
 use crate::keyspace::{Access, Scope};
+use crate::memory::usage;
 use crate::pubsub::Kind;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -311,6 +312,7 @@ fn tier(report: &mut Report<'_, '_>, services: &Services, _: &Settings) {
     report.line("l2_allocated_bytes", store.allocated_bytes());
     report.line("l2_live_bytes", store.live_bytes());
     report.line("l2_size", store.size_max());
+    report.line("l2_mapped_bytes", usage::mapped_bytes());
     report.line("l2_cold_keys", cold);
     report.line("l2_written_bytes", written);
     report.line("l2_moved_bytes", moved);

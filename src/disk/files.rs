@@ -112,16 +112,31 @@ impl Deref for Contents {
     }
 }
 
+/// The kernel's, where they are smallest; where its pages are larger, some are looked up more than once.
+pub(super) const PAGE_BYTES: usize = 4096;
+
 /// Whether the kernel has all of a part of a mapped file in memory.
 pub(super) fn is_resident(part: &[u8]) -> bool {
-    const PAGE_BYTES: usize = 4096;
-    let start = part.as_ptr() as usize / PAGE_BYTES * PAGE_BYTES;
-    let len = part.as_ptr() as usize + part.len() - start;
-    let mut pages = vec![0_u8; len.div_ceil(PAGE_BYTES)];
-    // SAFETY: the range is that of a slice, out to the border of its first page, all of it mapped; `pages` has a byte
-    // for each page.
-    let asked = unsafe { libc::mincore(start as *mut libc::c_void, len, pages.as_mut_ptr()) };
-    asked == 0 && pages.iter().all(|page| page & 1 == 1)
+    let before = part.as_ptr().addr() % PAGE_BYTES;
+    // SAFETY: a map begins with a page, so that what lies before the part in its first page is of the map, too.
+    let whole = unsafe { std::slice::from_raw_parts(part.as_ptr().sub(before), before + part.len()) };
+    pages_in_memory(whole).is_some_and(|pages| pages.into_iter().all(|is_there| is_there))
+}
+
+/// Which pages of a mapped file the kernel has in memory; `None` if it does not say. `map` begins with a page.
+pub(super) fn pages_in_memory(map: &[u8]) -> Option<Vec<bool>> {
+    let mut pages = vec![0_u8; map.len().div_ceil(PAGE_BYTES)];
+    // SAFETY: the range is that of a slice, all of it mapped; `pages` has a byte for each page.
+    let asked = unsafe { libc::mincore(map.as_ptr().cast_mut().cast(), map.len(), pages.as_mut_ptr()) };
+    (asked == 0).then(|| pages.into_iter().map(|page| page & 1 == 1).collect())
+}
+
+/// Has a mapped file no longer count as memory of this process. What the kernel has of it, it keeps, and who reads the map
+/// finds it there. `map` begins with a page.
+pub(super) fn let_go(map: &[u8]) {
+    // SAFETY: the range is that of a slice, all of it mapped from a file and shared with it: nothing but the way to its
+    // pages is given up. Where that fails, they go on to count.
+    unsafe { libc::madvise(map.as_ptr().cast_mut().cast(), map.len(), libc::MADV_DONTNEED) };
 }
 
 /// The name of the file that a clean stop leaves.

@@ -282,7 +282,8 @@ impl Drop for Lane {
 #[cfg(test)]
 mod tests {
     use super::super::files::Directory;
-    use super::super::format::Kind;
+    use super::super::format::{Kind, padded};
+    use super::super::store::Fetched;
     use super::*;
 
     #[test]
@@ -334,6 +335,50 @@ mod tests {
         };
         assert_eq!(lane.append_single(&record, None, |out| out.resize(out.len() + room as usize, 1)), None);
         assert!(lane.is_flushed() && !lane.holds.load(Relaxed));
+        std::fs::remove_dir_all(&path).expect("it is there");
+    }
+
+    #[test]
+    fn what_was_read_is_read_from_the_map_until_nobody_reads() {
+        let path = std::env::temp_dir().join(format!("strata-lane-map-{}", std::process::id()));
+        let store = Store::open(Box::new(Directory::lock(&path).expect("a directory")), 64 << 20);
+        let store = Arc::new(store.expect("no segments"));
+        let mut lane = Lane::new(Arc::clone(&store));
+        lane.ready(0).expect("room");
+        let write = |number: u8, lane: &mut Lane| {
+            let record = Record {
+                version: number.into(),
+                space: 0,
+                kind: Kind::String,
+                flags: 0,
+                expires_at_ms: None,
+                frame_left: 0,
+                key: &[number],
+                value: b"",
+            };
+            lane.append_single(&record, None, |out| out.extend_from_slice(&[number; 3000])).expect("room")
+        };
+        let places: Vec<Place> = (0..50).map(|number| write(number, &mut lane)).collect();
+        lane.flush().expect("room");
+        let segment = store.segments().pop().expect("the lane's");
+        let (mut read, mut copied) = (Vec::new(), Vec::new());
+        for place in &places {
+            let offset = place.location().offset();
+            let before = segment.copy_seen(offset, &mut copied);
+            assert_eq!(store.fetch(place.location(), &mut read, false).expect("it is there"), Fetched::Bytes);
+            assert_eq!(padded(read.len()) as u64, place.bytes());
+            assert!(segment.copy_seen(offset, &mut copied) && copied == read, "{before}");
+        }
+        // Whoever wrote it has not read it; a page that is shared with what was read counts.
+        let unread = write(50, &mut lane);
+        assert!(!segment.copy_seen(unread.location().offset(), &mut copied), "it is not written");
+        store.look_at_pages();
+        assert!(segment.copy_seen(places[7].location().offset(), &mut copied), "it is still in memory");
+        // In this second nobody reads.
+        store.look_at_pages();
+        assert!(!segment.copy_seen(places[7].location().offset(), &mut copied));
+        assert_eq!(store.fetch(places[7].location(), &mut read, false).expect("it is there"), Fetched::Bytes);
+        assert_eq!(padded(read.len()) as u64, places[7].bytes());
         std::fs::remove_dir_all(&path).expect("it is there");
     }
 }

@@ -1,8 +1,8 @@
 //! L2, the disk tier: a log of records in segments.
 //!
 //! From the inside out: [`format`] is the bytes of a record and of a frame of records; [`place`] is where one is; [`files`] is what is
-//! asked of a file system; [`store`] knows all segments, how full and how alive each is; [`lane`] appends; [`load`] waits
-//! for the disk; [`scan`] reads a segment from end to end and steps over damage; [`check`] and [`backup`] do so for a whole directory.
+//! asked of a file system; [`store`] knows all segments, how full and how alive each is; [`lane`] appends; `resident` knows
+//! what is in memory; [`load`] waits for the disk; [`scan`] reads a segment from end to end and steps over damage; [`check`] and [`backup`] do so for a whole directory.
 //!
 //! This layer knows no commands, no data types and no memory tier: a key and a value are bytes.
 
@@ -13,6 +13,7 @@ pub mod format;
 pub mod lane;
 pub mod load;
 pub mod place;
+mod resident;
 pub mod room;
 pub mod scan;
 pub mod segment;

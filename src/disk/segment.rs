@@ -1,11 +1,19 @@
 //! One segment: a file of the log, how full it is, and how much of it counts.
 
 use super::files::{Contents, SegmentFile};
+use super::format::{RECORD_HEADER_BYTES, claimed_len};
 use super::place::Location;
+use super::resident::SeenPages;
+use crate::value::prefetch::prefetch_lines;
 use bytes::Bytes;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+/// Longer records are not worth the look at their pages.
+const SEEN_BYTES_MAX: usize = 64 * 1024;
+/// So much of a record is asked for ahead; the processor sees by then where the rest goes.
+const PREFETCHED_BYTES: usize = 192;
 
 /// One segment.
 pub struct Segment {
@@ -22,9 +30,34 @@ pub struct Segment {
     pub(super) sealed: AtomicBool,
     /// All of it as memory, once that was wanted; who has a part of it keeps the map.
     pub(super) map: OnceLock<Option<Bytes>>,
+    /// What of it the kernel has in memory.
+    pub(super) seen: SeenPages,
 }
 
 impl Segment {
+    /// A segment of a file of `capacity` bytes, of which so many are written; whether they are synced is not known.
+    pub(super) fn new(
+        index: usize,
+        sequence: u64,
+        file: Box<dyn SegmentFile>,
+        capacity: u64,
+        written: u64,
+        sealed: bool,
+    ) -> Segment {
+        Segment {
+            index,
+            sequence,
+            file,
+            capacity,
+            written: AtomicU64::new(written),
+            synced: AtomicU64::new(0),
+            live: AtomicU64::new(0),
+            sealed: AtomicBool::new(sealed),
+            map: OnceLock::new(),
+            seen: SeenPages::default(),
+        }
+    }
+
     /// All of it as memory, if that can be had.
     pub(super) fn map(&self) -> Option<&Bytes> {
         let map = self.map.get_or_init(|| {
@@ -32,6 +65,39 @@ impl Segment {
             self.file.map().ok().flatten().map(Bytes::from_owner)
         });
         map.as_ref()
+    }
+
+    /// Copies the record at an offset to `out`, if it is in pages that the kernel has in memory. Answers whether it did.
+    pub(super) fn copy_seen(&self, offset: u64, out: &mut Vec<u8>) -> bool {
+        let (start, most) = (offset as usize, self.written().saturating_sub(offset) as usize);
+        if most < RECORD_HEADER_BYTES || !self.seen.have(start..start + RECORD_HEADER_BYTES) {
+            return false;
+        }
+        let Some(map) = self.map() else { return false };
+        let len = claimed_len(&map[start..]);
+        if len < RECORD_HEADER_BYTES
+            || len > most
+            || len > SEEN_BYTES_MAX
+            || !self.seen.have(start..start + len)
+        {
+            return false;
+        }
+        out.clear();
+        out.extend_from_slice(&map[start..start + len]);
+        true
+    }
+
+    /// Asks the processor for the record at an offset, if it is in pages that the kernel has in memory.
+    pub(super) fn prefetch(&self, offset: u64) {
+        let start = offset as usize;
+        let end = (start + PREFETCHED_BYTES).min(self.written() as usize);
+        // A map that is not there yet is made by the read.
+        if let Some(Some(map)) = self.map.get()
+            && start < end
+            && self.seen.have(start..end)
+        {
+            prefetch_lines(&map[start..end], PREFETCHED_BYTES / 64 + 1);
+        }
     }
 
     /// How many bytes are written, from the front.

@@ -1,6 +1,6 @@
 //! All segments of a directory: which there are, how full, how much of each is alive, what is synced.
 
-use super::files::{Contents, Files, WriteCheckpoint, is_resident};
+use super::files::{Contents, Files, PAGE_BYTES, WriteCheckpoint, is_resident, let_go};
 use super::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
 use super::place::{INDEX_BITS, Location, Place, SEGMENT_BYTES_MAX};
 use super::room::{Blank, RESERVE_OF_WRITES, Room};
@@ -12,7 +12,7 @@ use std::io;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -27,6 +27,8 @@ const LONGEST_MIN: u64 = 1024;
 
 /// What is read of a record before its length is known.
 const FIRST_READ_BYTES: usize = 2048;
+/// For each record that was read so many pages are looked up: that takes a third of what a read from the map saves.
+const PAGES_PER_READ: u64 = 32;
 /// A record from this length on may be used where it is.
 const MAPPED_BYTES_MIN: usize = 64 * 1024;
 
@@ -123,6 +125,8 @@ pub struct Store {
     room: Room,
     /// What is being read from disk; the sender goes when it is read.
     pub(super) reading: Mutex<HashMap<Location, watch::Receiver<()>>>,
+    /// How many records had been read when pages were last looked at.
+    reads_at_look: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<String>,
     /// Counts flushes, so that a sync can say how far it came.
@@ -148,18 +152,9 @@ impl Store {
             let file = files.open(sequence)?;
             let capacity = file.size()?.min(SEGMENT_BYTES_MAX);
             next_sequence = sequence + 1;
-            segments.push(Some(Arc::new(Segment {
-                index: segments.len(),
-                sequence,
-                file,
-                capacity,
-                written: AtomicU64::new(capacity),
-                // Who wrote it may have been killed before it could sync.
-                synced: AtomicU64::new(0),
-                live: AtomicU64::new(0),
-                sealed: AtomicBool::new(true),
-                map: OnceLock::new(),
-            })));
+            // Who wrote it may have been killed before it could sync.
+            let segment = Segment::new(segments.len(), sequence, file, capacity, capacity, true);
+            segments.push(Some(Arc::new(segment)));
         }
         let store = Store {
             files,
@@ -169,6 +164,7 @@ impl Store {
             next_sequence: AtomicU64::new(next_sequence),
             room: Room::new(size_max),
             reading: Mutex::default(),
+            reads_at_look: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
             // What is there already is synced once.
@@ -349,17 +345,8 @@ impl Store {
         if index >> INDEX_BITS != 0 {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "there are too many segments"));
         }
-        let segment = Arc::new(Segment {
-            index,
-            sequence,
-            file,
-            capacity,
-            written: AtomicU64::new(SEGMENT_HEADER_BYTES as u64),
-            synced: AtomicU64::new(0),
-            live: AtomicU64::new(0),
-            sealed: AtomicBool::new(false),
-            map: OnceLock::new(),
-        });
+        let written = SEGMENT_HEADER_BYTES as u64;
+        let segment = Arc::new(Segment::new(index, sequence, file, capacity, written, false));
         if index == segments.len() {
             segments.push(None);
         }
@@ -466,6 +453,10 @@ impl Store {
             return Ok(Fetched::Nothing);
         }
         let most = (end - offset) as usize;
+        if !wait && segment.copy_seen(offset, out) {
+            self.counters.reads_resident.fetch_add(1, Relaxed);
+            return Ok(Fetched::Bytes);
+        }
         let (mut wanted, mut have) = (FIRST_READ_BYTES.min(most), 0);
         loop {
             out.resize(wanted, 0);
@@ -479,6 +470,9 @@ impl Store {
                 }
                 if have >= len {
                     out.truncate(len);
+                    if !wait {
+                        segment.seen.note(offset as usize..offset as usize + have, segment.capacity as usize);
+                    }
                     break;
                 }
                 if maps
@@ -502,6 +496,33 @@ impl Store {
         let counters = &self.counters;
         if wait { &counters.reads_disk } else { &counters.reads_resident }.fetch_add(1, Relaxed);
         Ok(Fetched::Bytes)
+    }
+
+    /// Asks the processor for the record at a location, if that is in memory and not far.
+    pub fn prefetch(&self, location: Location) {
+        if let Some(Some(segment)) = self.segments.read().get(location.index()) {
+            segment.prefetch(location.offset());
+        }
+    }
+
+    /// Looks which of the pages that were in memory still are. To be called every second.
+    pub fn look_at_pages(&self) {
+        let reads = self.counters.reads_resident.load(Relaxed);
+        let before = self.reads_at_look.swap(reads, Relaxed);
+        let mut left = reads.saturating_sub(before).saturating_mul(PAGES_PER_READ);
+        for segment in self.segments().into_iter().rev().filter(|segment| segment.seen.is_any()) {
+            let Some(map) = segment.map() else { continue };
+            match left.checked_sub(segment.capacity / PAGE_BYTES as u64) {
+                Some(rest) => {
+                    segment.seen.look_again(map);
+                    left = rest;
+                }
+                None => {
+                    segment.seen.clear();
+                    let_go(map);
+                }
+            }
+        }
     }
 
     /// A record has come to count.

@@ -290,6 +290,13 @@ impl Keyspace {
         }
     }
 
+    /// Asks the processor for the value at a location on disk, if it is in the kernel's memory.
+    pub fn prefetch_cold(&self, bits: u64) {
+        if let Some(tier) = &self.tier {
+            tier.store.prefetch(Location::from_bits(bits));
+        }
+    }
+
     /// The value at a location on disk, which is waited for.
     pub(super) fn read_cold(&self, bits: u64) -> Option<Entry> {
         let tier = self.tier.as_ref()?;

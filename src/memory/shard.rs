@@ -152,11 +152,12 @@ impl Shard {
         self.state.try_lock()
     }
 
-    /// Asks the processor for the entry of `hash`; skipped where the lock is not free.
-    pub fn prefetch_entry(&self, hash: KeyHash) {
-        if let Some(state) = self.state.try_lock() {
-            state.table.prefetch(hash.position());
-        }
+    /// Asks the processor for the entry of `hash`; skipped where the lock is not free. Answers where it is, if that is on
+    /// disk.
+    pub fn prefetch_entry(&self, hash: KeyHash) -> Option<u64> {
+        let state = self.state.try_lock()?;
+        let index = state.table.prefetch(hash.position())?;
+        state.table.location_at(index)
     }
 }
 

@@ -133,6 +133,12 @@ impl Table {
         Some(index)
     }
 
+    /// The location at an index that [`Self::prefetch`] gave, if the slot is cold.
+    #[inline]
+    pub fn location_at(&self, index: usize) -> Option<u64> {
+        self.slots[index].location()
+    }
+
     /// The collection at an index that [`Self::prefetch`] gave, if it is one and in memory.
     #[inline]
     pub fn collection_at(&self, index: usize) -> Option<&Collection> {

@@ -113,9 +113,14 @@ fn status_bytes(field: &str) -> Option<usize> {
     line.split_ascii_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
 }
 
-/// Resident bytes of the process, mapped files included.
+/// Resident bytes of the process, without those of mapped files.
 pub fn resident_bytes() -> usize {
-    status_bytes("VmRSS:").unwrap_or(0)
+    status_bytes("RssAnon:").unwrap_or(0)
+}
+
+/// Bytes of mapped files that are resident: the kernel's cache, which it takes back when it likes.
+pub fn mapped_bytes() -> usize {
+    status_bytes("RssFile:").unwrap_or(0)
 }
 
 /// What the allocator says of itself, in bytes.

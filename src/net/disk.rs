@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// How often segments are looked at while none is worth emptying.
 const COMPACT_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked up which pages of the log are still in memory.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often what was logged is synced with `everysec`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -54,9 +56,13 @@ pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHand
     }
     let (shared, store) = (Arc::clone(services), Arc::clone(tier.store()));
     let prepare = move || {
-        let mut seen = store.opened();
+        let (mut seen, mut looked) = (store.opened(), Instant::now());
         while !*shared.shutdown.borrow() {
-            let opened = store.wait_for_opened(seen, SYNC_EVERY);
+            if looked.elapsed() >= LOOK_EVERY {
+                store.look_at_pages();
+                looked = Instant::now();
+            }
+            let opened = store.wait_for_opened(seen, LOOK_EVERY);
             if opened != seen {
                 // Where there is none, who needs it will try, and say why it cannot be had.
                 let _ = store.prepare_spare();

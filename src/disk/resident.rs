@@ -1,0 +1,93 @@
+//! Which pages of a segment the kernel had in its memory a moment ago: what lies in these is read from the map.
+//!
+//! A read from the map costs a cache miss, which can be asked for ahead; one by a call costs six times that. But where
+//! the page is not in memory, a read from the map waits for the disk, and the worker with it. So pages are believed to be
+//! there only when a call that does not wait has just read them, and are looked up anew every second: a page that has left
+//! since is one that nobody had read for long, for the kernel takes those first.
+
+use super::files::{PAGE_BYTES, pages_in_memory};
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A bit for each page, once one is set.
+#[derive(Default)]
+pub(super) struct SeenPages(OnceLock<Box<[AtomicU64]>>);
+
+impl SeenPages {
+    /// A call that does not wait has read these bytes of a segment of `capacity` bytes.
+    pub(super) fn note(&self, bytes: Range<usize>, capacity: usize) {
+        let words = self.0.get_or_init(|| {
+            let words = capacity.div_ceil(PAGE_BYTES).div_ceil(64);
+            (0..words).map(|_| AtomicU64::new(0)).collect()
+        });
+        for page in pages(bytes) {
+            if let Some(word) = words.get(page / 64)
+                && word.load(Relaxed) >> (page % 64) & 1 == 0
+            {
+                word.fetch_or(1 << (page % 64), Relaxed);
+            }
+        }
+    }
+
+    /// Whether all of these bytes are in pages that were in memory.
+    pub(super) fn have(&self, bytes: Range<usize>) -> bool {
+        let Some(words) = self.0.get() else { return false };
+        pages(bytes)
+            .all(|page| words.get(page / 64).is_some_and(|word| word.load(Relaxed) >> (page % 64) & 1 == 1))
+    }
+
+    /// Whether any page is believed to be in memory.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.get().is_some_and(|words| words.iter().any(|word| word.load(Relaxed) != 0))
+    }
+
+    /// Forgets the pages that are no longer in memory; all of them, where that cannot be known.
+    pub(super) fn look_again(&self, map: &[u8]) {
+        let Some(words) = self.0.get() else { return };
+        let before: Vec<u64> = words.iter().map(|word| word.load(Relaxed)).collect();
+        let now = pages_in_memory(map).unwrap_or_default();
+        for (index, (word, before)) in words.iter().zip(before).enumerate() {
+            let there = now.iter().skip(index * 64).take(64).enumerate();
+            let there = there.fold(0, |bits, (page, is_there)| bits | u64::from(*is_there) << page);
+            // What was noted meanwhile stays.
+            if before & !there != 0 {
+                word.fetch_and(!(before & !there), Relaxed);
+            }
+        }
+    }
+
+    /// Forgets all pages.
+    pub(super) fn clear(&self) {
+        self.0.get().into_iter().flatten().for_each(|word| word.store(0, Relaxed));
+    }
+}
+
+/// The pages that bytes are in.
+fn pages(bytes: Range<usize>) -> Range<usize> {
+    bytes.start / PAGE_BYTES..bytes.end.div_ceil(PAGE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_seen_whole_and_forgotten_when_they_are_not_in_memory() {
+        let seen = SeenPages::default();
+        assert!(!seen.have(0..1) && !seen.is_any());
+        seen.note(PAGE_BYTES * 63 + 100..PAGE_BYTES * 65, PAGE_BYTES * 70);
+        assert!(seen.have(PAGE_BYTES * 63..PAGE_BYTES * 65) && seen.is_any());
+        assert!(!seen.have(PAGE_BYTES * 63..PAGE_BYTES * 65 + 1));
+        assert!(!seen.have(PAGE_BYTES * 62..PAGE_BYTES * 64));
+        assert!(!seen.have(PAGE_BYTES * 100..PAGE_BYTES * 100 + 1));
+        // Fresh memory has no page before it is written to.
+        let mut map = memmap2::MmapMut::map_anon(PAGE_BYTES * 70).expect("memory");
+        map[PAGE_BYTES * 64 + 5] = 1;
+        seen.look_again(&map);
+        assert!(seen.have(PAGE_BYTES * 64..PAGE_BYTES * 65));
+        assert!(!seen.have(PAGE_BYTES * 63..PAGE_BYTES * 64));
+        seen.clear();
+        assert!(!seen.is_any());
+    }
+}
