@@ -1,11 +1,11 @@
-//! Notes of what was done to a collection, from bytes that anybody may have made: refused, or done, in part at most; the
+//! Notes of what was done to a collection or a string, from bytes that anybody may have made: refused, or done, in part at most; the
 //! collection can be read and edited afterwards.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use strata::value::hash::Hash;
-use strata::value::journal::{Edit, replay};
+use strata::value::journal::{Edit, replay, replay_text};
 use strata::value::list::{ChunkLimit, End, List};
 use strata::value::set::{Set, SetLimits};
 use strata::value::stream::{Id, NewId, NodeLimits, Pending, Stream};
@@ -17,6 +17,9 @@ fuzz_target!(|data: &[u8]| {
     let mut collection = example(*first);
     let _ = replay(&mut collection, notes, &limits());
     read(&collection);
+    let mut text = vec![b'-'; usize::from(*first)];
+    let _ = replay_text(&mut text, notes, 4096);
+    assert!(text.len() <= 4096);
 });
 
 fn limits() -> Limits {

@@ -8,6 +8,7 @@ use crate::keyspace::{Expiry, Key, Lookup};
 use crate::number;
 use crate::value::bits::{self, Field, Operation, Overflow};
 use crate::value::string::NewString;
+use std::ops::Range;
 
 const STRING: NotifyFlags = NotifyFlags::STRING;
 
@@ -34,11 +35,25 @@ enum Made {
     Bytes,
 }
 
-/// Edits the first key's string in place, once it has at least `len` bytes. The edit answers whether there is
-/// an event to tell.
-fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -> bool) -> Result<(), Error> {
-    let key = ctx.key(0);
+/// Edits these ranges of the first key's string in place, once it has at least so many bytes as the last of them needs. The
+/// edit answers whether there is an event to tell.
+fn edit_text(
+    ctx: &mut Ctx<'_>,
+    ranges: &[Range<usize>],
+    edit: impl FnOnce(&mut [u8], Made) -> bool,
+) -> Result<(), Error> {
+    let (key, len) = (ctx.key(0), ranges.iter().map(|range| range.end).max().unwrap_or(0));
     ctx.access.log_room_to_change(key, len)?;
+    if let Some(mut text) = ctx.access.write_long(key)? {
+        let made = if text.len() < len { Made::Bytes } else { Made::Nothing };
+        let changed = text.change(len, ranges, |text| edit(text, made));
+        if changed {
+            ctx.access.edited(key, STRING, "setbit");
+        } else if made == Made::Bytes {
+            ctx.access.reformed(key);
+        }
+        return Ok(());
+    }
     let Some(mut entry) = ctx.access.edit(key) else {
         let mut text = vec![0; len];
         let event = if edit(&mut text, Made::Bytes) { "setbit" } else { "" };
@@ -52,17 +67,13 @@ fn edit_text(ctx: &mut Ctx<'_>, len: usize, edit: impl FnOnce(&mut [u8], Made) -
     let (old_len, is_int, was_edited) = (value.len(), value.is_int(), entry.is_edited());
     let made = if old_len < len { Made::Bytes } else { Made::Nothing };
     if made == Made::Bytes || is_int {
-        if let Some(text) = entry.shared_mut() {
-            text.resize(len, 0);
-        } else {
-            let mut text = entry.string().map(|value| value.to_vec()).unwrap_or_default();
-            text.resize(old_len.max(len), 0);
-            let expires_at_ms = entry.expires_at_ms();
-            entry.overwrite(NewString::own(&mut text), expires_at_ms);
-        }
+        let mut text = entry.string().map(|value| value.to_vec()).unwrap_or_default();
+        text.resize(old_len.max(len), 0);
+        let expires_at_ms = entry.expires_at_ms();
+        entry.overwrite(NewString::own(&mut text), expires_at_ms);
     }
     let changed = entry.bytes_mut().is_some_and(|text| edit(text, made));
-    let reformed = is_int || entry.is_edited() != was_edited;
+    let reformed = is_int || made == Made::Bytes || entry.is_edited() != was_edited;
     drop(entry);
     if changed {
         ctx.access.edited(key, STRING, "setbit");
@@ -80,7 +91,8 @@ fn setbit(ctx: &mut Ctx<'_>) -> Answer {
         _ => return Err(Error::fixed("ERR bit is not an integer or out of range")),
     };
     let mut old = false;
-    edit_text(ctx, offset / 8 + 1, |text, made| {
+    let byte = offset / 8..offset / 8 + 1;
+    edit_text(ctx, std::slice::from_ref(&byte), |text, made| {
         old = bits::get(text, offset);
         bits::set(text, offset, new);
         made == Made::Bytes || old != new
@@ -316,11 +328,12 @@ impl FieldOperation {
 
 fn bitfield(ctx: &mut Ctx<'_>) -> Answer {
     let operations = field_operations(ctx)?;
-    let len =
-        operations.iter().filter(|operation| operation.writes()).map(|one| one.field.last() / 8 + 1).max();
+    let written = operations.iter().filter(|operation| operation.writes());
+    let ranges: Vec<Range<usize>> =
+        written.map(|one| one.field.offset / 8..one.field.last() / 8 + 1).collect();
     let mut answers = Vec::with_capacity(operations.len());
-    match len {
-        None => {
+    match ranges.as_slice() {
+        [] => {
             let key = ctx.key(0);
             let read = |text: &[u8]| operations.iter().map(|one| Some(one.field.get(text))).collect();
             answers = match ctx.access.string(key, Lookup::Read)? {
@@ -328,10 +341,10 @@ fn bitfield(ctx: &mut Ctx<'_>) -> Answer {
                 None => read(b""),
             };
         }
-        Some(_) if ctx.row.name == "bitfield_ro" => {
+        _ if ctx.row.name == "bitfield_ro" => {
             return Err(Error::fixed("ERR BITFIELD_RO only supports the GET subcommand"));
         }
-        Some(len) => edit_text(ctx, len, |text, made| {
+        ranges => edit_text(ctx, ranges, |text, made| {
             let mut changed = false;
             for operation in &operations {
                 let (answer, differs) = operation.run(text);

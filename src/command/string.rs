@@ -112,11 +112,8 @@ fn append(ctx: &mut Ctx<'_>) -> Answer {
     let len = value.len();
     check_len(ctx, len, more.len())?;
     ctx.access.log_room_to_change(key, 0)?;
-    let edited_in_place = match ctx.access.edit(key) {
-        Some(mut entry) => entry.shared_mut().map(|text| text.extend_from_slice(more)).is_some(),
-        None => false,
-    };
-    if edited_in_place {
+    if let Some(mut text) = ctx.access.write_long(key)? {
+        text.write(len, more);
         ctx.access.edited(key, STRING, "append");
     } else if let Some(value) = ctx.access.string(key, Lookup::Silent)? {
         let mut text = value.to_vec();
@@ -142,22 +139,14 @@ fn setrange(ctx: &mut Ctx<'_>) -> Answer {
     check_len(ctx, offset, patch.len())?;
     let end = offset + patch.len();
     ctx.access.log_room_to_change(key, end)?;
-    let write = |text: &mut Vec<u8>| {
-        if text.len() < end {
-            text.resize(end, 0);
-        }
-        text[offset..end].copy_from_slice(patch);
-    };
-    let edited_in_place = match ctx.access.edit(key) {
-        Some(mut entry) => entry.shared_mut().map(write).is_some(),
-        None => false,
-    };
-    if edited_in_place {
+    if let Some(mut text) = ctx.access.write_long(key)? {
+        text.write(offset, patch);
         ctx.access.edited(key, STRING, "setrange");
     } else {
         let value = ctx.access.string(key, Lookup::Silent)?;
         let mut text = value.map(|value| value.to_vec()).unwrap_or_default();
-        write(&mut text);
+        text.resize(end.max(text.len()), 0);
+        text[offset..end].copy_from_slice(patch);
         put_edited(ctx, &text, "setrange");
     }
     ctx.reply.int(old_len.max(end) as i64);

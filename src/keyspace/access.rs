@@ -1,7 +1,6 @@
 //! A command's hold on its keys: what handlers read and write through.
 
 use super::locks::{Lock, Locks};
-use super::reclaim::Garbage;
 use super::{Change, ColdKeys, Effect, Keyspace, RandomSource, Scratch};
 use crate::config::NotifyFlags;
 use crate::memory::entry::NewValue;
@@ -158,7 +157,7 @@ impl Keyspace {
 
 /// An entry is about to be changed in a way that no journal can tell.
 #[inline]
-fn log_whole(space: &Keyspace, scratch: &mut Scratch, entry: &Entry) {
+pub(super) fn log_whole(space: &Keyspace, scratch: &mut Scratch, entry: &Entry) {
     if let Some(journal) = space.journal(scratch, entry.place()) {
         journal.tells_not_all();
     }
@@ -375,6 +374,25 @@ impl<'a> Access<'a> {
         state.before_change(index);
         log_whole(self.space, self.scratch, &state.table.at(index));
         Some(state.table.at_mut(index))
+    }
+
+    /// The long string of a key to edit in place; `None` where there is none. An edit must be followed by
+    /// [`Self::edited`].
+    pub fn write_long(&mut self, key: Key<'_>) -> Result<Option<Edit<'_, Vec<u8>>>, WrongType> {
+        let Some((lock, index)) = self.find(key) else { return Ok(None) };
+        match self.locks.state(lock).table.at(index).string() {
+            Some(StringRef::Shared(_)) => {}
+            Some(_) => return Ok(None),
+            None => return Err(WrongType),
+        }
+        if self.touch {
+            self.note_use(lock, index);
+        }
+        let state = self.locks.state_mut(lock);
+        state.before_change(index);
+        let entry = state.table.at_mut(index);
+        let place = entry.place();
+        Ok(entry.into_shared().map(|text| Edit::new(text, self.space.journal(self.scratch, place))))
     }
 
     /// The collection of an entry, with its journal.
@@ -671,49 +689,6 @@ impl<'a> Access<'a> {
         drop(locks);
         if !scratch.effects.is_empty() || !scratch.garbage.is_empty() {
             space.deliver(scratch);
-        }
-    }
-}
-
-impl Keyspace {
-    /// Hands effects to whoever listens, and large entries to the reclaimer. No lock is held.
-    #[cold]
-    pub(super) fn deliver(&self, scratch: &mut Scratch) {
-        let effects = std::mem::take(&mut scratch.effects);
-        if !self.waiting.is_empty() {
-            for Effect { database, key, change, .. } in &effects {
-                match change {
-                    Change::None => {}
-                    Change::Flush => {
-                        let keys = self.waiting.keys_of(*database).into_iter();
-                        scratch.ready.extend(keys.map(|key| (*database, key)));
-                    }
-                    _ if self.waiting.has(*database, key) => {
-                        let ready = (*database, key.clone());
-                        if !scratch.ready.contains(&ready) {
-                            scratch.ready.push(ready);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.notify(&effects);
-        scratch.effects = effects;
-        scratch.effects.clear();
-        if !scratch.garbage.is_empty() {
-            self.reclaimer().free(Garbage::Entries(std::mem::take(&mut scratch.garbage)));
-        }
-    }
-
-    /// Records an effect that no [`Access`] made. The lock of its shards is still held.
-    pub(super) fn push_effect(&self, scratch: &mut Scratch, effect: Effect) {
-        scratch.counts.changes += 1;
-        if self.has_listeners() {
-            if effect.change != Change::Flush {
-                self.watchers.touch(effect.database, &effect.key);
-            }
-            scratch.effects.push(effect);
         }
     }
 }

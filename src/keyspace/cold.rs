@@ -4,7 +4,7 @@
 //! it back before a handler runs, so that handlers know nothing of it.
 
 use super::access::Access;
-use super::log::DELTA_BASE_BYTES_MIN;
+use super::log::{DELTA_BASE_BYTES_MIN, may_have_deltas};
 use super::tier::{SEEN, Tier};
 use super::{Key, Keyspace, Scratch};
 use crate::disk::format::{self, flag};
@@ -186,7 +186,7 @@ fn in_place(record: &Record<'_>, mapped: &Bytes) -> Entry {
 fn promote(state: &mut ShardState, index: usize, entry: Entry, version: u64) {
     if let Some(place) = Place::from_bits(entry.place())
         && place.bytes() >= DELTA_BASE_BYTES_MIN
-        && entry.collection().is_some()
+        && may_have_deltas(&entry)
     {
         state.chains.insert(place.location().bits(), Chain::new(version, false));
     }

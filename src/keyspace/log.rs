@@ -3,10 +3,10 @@
 //! A record is written when the locks of a command are about to be released ([`Access::settle`]): all keys that it
 //! changed are one frame. It reaches the kernel before the reply leaves ([`Scratch::commit`]).
 //!
-//! Of most values the record has the whole. Of a large collection it has what was done to it, a delta, as long as all
-//! deltas together are shorter than the whole: shards know which records make up such a value ([`Chain`]).
+//! Of most values the record has the whole. Of a large collection or a long string it has what was done to it, a delta, as
+//! long as all deltas together are shorter than the whole: shards know which records make up such a value ([`Chain`]).
 
-use super::access::Access;
+use super::access::{Access, log_whole};
 use super::locks::Lock;
 use super::tier::{Tier, TierScratch};
 use super::{Key, Keyspace, Scratch};
@@ -17,11 +17,11 @@ use crate::memory::{Chain, Entry, KeyHash, ShardState};
 use crate::rdb;
 use crate::value::Collection;
 use crate::value::journal::Journal;
-use crate::value::string::StringRef;
+use crate::value::string::{LongString, StringRef};
 use std::io;
 use std::ops::Range;
 
-/// Of a collection whose whole record is shorter than this there are no deltas.
+/// Of a value whose whole record is shorter than this there are no deltas.
 pub(super) const DELTA_BASE_BYTES_MIN: u64 = if cfg!(test) { 256 } else { 4096 };
 
 /// A string that expires within this time, milliseconds, is logged with others of its kind.
@@ -120,7 +120,7 @@ enum Form {
     Tombstone,
 }
 
-/// What was done to large collections since the last command.
+/// What was done to large values since the last command.
 #[derive(Default)]
 pub(super) struct Journals {
     /// The place of the value's record, and what was done to it. What is behind `used` waits to be used again.
@@ -129,7 +129,7 @@ pub(super) struct Journals {
 }
 
 impl Journals {
-    /// The journal of the collection whose record is at a place.
+    /// The journal of the value whose record is at a place.
     pub(super) fn of(&mut self, place: Place) -> &mut Journal {
         let known = self.of[..self.used].iter().position(|(of, _)| *of == place.bits());
         let index = known.unwrap_or_else(|| {
@@ -143,7 +143,7 @@ impl Journals {
         &mut self.of[index].1
     }
 
-    /// What was done to the collection, if that is all.
+    /// What was done to the value, if that is all.
     fn notes(&self, place: Place) -> Option<&[u8]> {
         self.of[..self.used].iter().find(|(of, _)| *of == place.bits())?.1.notes()
     }
@@ -159,7 +159,16 @@ impl Journals {
     }
 }
 
-/// Whether a value is soon to expire, and nothing continues its record.
+/// Whether there may be deltas of a value: it is edited in place. A short string is written anew as fast.
+pub(super) fn may_have_deltas(entry: &Entry) -> bool {
+    match entry.string() {
+        Some(StringRef::Shared(text)) => matches!(**text, LongString::Own(_)),
+        Some(_) => false,
+        None => true,
+    }
+}
+
+/// Whether a value is soon to expire. Nothing continues the record of one that is logged as such.
 fn is_brief(entry: &Entry, now_ms: i64) -> bool {
     entry.expires_at_ms().is_some_and(|at| at.saturating_sub(now_ms) <= BRIEF_MS) && entry.string().is_some()
 }
@@ -229,7 +238,7 @@ fn push_tombstone(frame: &mut format::Frame, key: &[u8], version: u64, space: u3
     frame.push(&record, |out| out.extend_from_slice(&horizon.to_le_bytes()));
 }
 
-/// Adds the record of what was done to a collection since the record of version `before`.
+/// Adds the record of what was done to a value since the record of version `before`.
 fn push_delta(frame: &mut format::Frame, entry: &Entry, version: u64, space: u32, before: u64, notes: &[u8]) {
     let record = Record {
         version,
@@ -267,7 +276,7 @@ fn note_failure(state: &mut ShardState, index: usize, place: Place) {
 
 /// A whole value was logged at a place.
 fn begin_chain(state: &mut ShardState, index: usize, place: Place, version: u64, shared: bool) {
-    if place.bytes() >= DELTA_BASE_BYTES_MIN && state.table.at(index).collection().is_some() {
+    if place.bytes() >= DELTA_BASE_BYTES_MIN && may_have_deltas(&state.table.at(index)) {
         state.chains.insert(place.location().bits(), Chain::new(version, shared));
     }
 }
@@ -349,7 +358,7 @@ impl Keyspace {
         self.note_dirty(scratch, database, self.hash(entry.key()), entry.key(), usize::MAX);
     }
 
-    /// The journal of the collection whose record is at a place, if what is done to it may be logged as a delta.
+    /// The journal of the value whose record is at a place, if what is done to it may be logged as a delta.
     #[inline]
     pub(super) fn journal<'s>(&self, scratch: &'s mut Scratch, place: u64) -> Option<&'s mut Journal> {
         // Most values have no record, or a short one.
@@ -388,13 +397,16 @@ impl Keyspace {
             // There may be a chain of it.
             return false;
         }
-        let lane = if is_brief(&entry, now_ms) { &mut own.brief } else { &mut own.lane };
+        let brief = is_brief(&entry, now_ms);
+        let lane = if brief { &mut own.brief } else { &mut own.lane };
         let Some(lane) = lane else { return false };
         let (record, body) = record_of(&entry, state.version, tier.space(dirty.database));
         let Some(place) = lane.append_single(&record, old, |out| body.write(out)) else { return false };
         entry.set_place(place.bits());
         drop(entry);
-        begin_chain(state, index, place, state.version, false);
+        if !brief {
+            begin_chain(state, index, place, state.version, false);
+        }
         true
     }
 
@@ -415,8 +427,9 @@ impl Keyspace {
             let old = found.map_or(0, |index| state.table.at(index).place()) | removed;
             let form = match found {
                 Some(index) if logs => {
-                    brief &= is_brief(&state.table.at(index), now_ms);
-                    own.push_change(tier, state, index, space)
+                    let form = own.push_change(tier, state, index, space);
+                    brief &= matches!(form, Form::Whole { .. }) && is_brief(&state.table.at(index), now_ms);
+                    form
                 }
                 _ if old == 0 => continue,
                 _ => {
@@ -462,6 +475,7 @@ impl Keyspace {
         // crash.
         own.at_once |= frame.records().len() > 1 && tier.store.has_several_writers();
         let appended = if brief { own.append_brief(tier, &mut frame) } else { None };
+        let in_brief = appended.is_some();
         let lane = own.lane(tier);
         let base = match appended {
             Some(base) => Ok(base),
@@ -501,7 +515,9 @@ impl Keyspace {
                     if let Some(index) = found {
                         let is_whole = matches!(form, Form::Whole { .. });
                         state.table.at_mut(index).set_place(if is_whole { place.bits() } else { 0 });
-                        if let Form::Whole { shared } = form {
+                        if let Form::Whole { shared } = form
+                            && !in_brief
+                        {
                             begin_chain(state, index, place, state.version, shared);
                         }
                     }
@@ -602,23 +618,24 @@ impl Keyspace {
 }
 
 impl Access<'_> {
-    /// Logs what a key has now, or that there is no such key, with a version of its own.
-    pub(super) fn log_again(mut self, key: Key<'_>) {
+    /// Logs what keys have now, or that there is no such key, with versions of their own, as one frame: what part of a
+    /// transaction has to be taken back must not be without another part.
+    pub(super) fn log_again(mut self, keys: &[Key<'_>]) {
         let Some(tier) = &self.space.tier else { return };
-        let (space, horizon) = (tier.space(key.database), tier.store.last_sequence());
-        match self.find(key) {
-            Some((lock, index)) => {
-                // The frame reaches the kernel with the others, or the next start has to do this again.
-                let _ = self.space.write_out(self.scratch, &mut self.locks[lock].guard, space, index);
-            }
-            None => {
-                let lock = self.lock_of(key);
+        for key in keys {
+            let found = self.find(*key);
+            if let Some((lock, index)) = found {
+                log_whole(self.space, self.scratch, &self.locks[lock].guard.table.at(index));
+                self.reformed(*key);
+            } else {
+                let lock = self.lock_of(*key);
+                let (space, horizon) = (tier.space(key.database), tier.store.last_sequence());
                 let state = &mut self.locks[lock].guard;
                 state.version += 1;
                 push_tombstone(&mut self.scratch.tier.frame, key.name, state.version, space, horizon);
-                self.scratch.tier.at_once = true;
             }
         }
+        self.scratch.tier.at_once = true;
         self.settle();
     }
 }

@@ -5,7 +5,7 @@
 use super::checkpoint::{self, Checkpoint};
 use super::cold::Found;
 use super::tier::{Spaces, Tier};
-use super::{Keyspace, Scratch};
+use super::{Key, Keyspace, Scratch};
 use crate::disk::format::{self, Header, SEGMENT_HEADER_BYTES, flag};
 use crate::disk::scan::{DamagedRange, scan};
 use crate::disk::segment::Segment;
@@ -20,6 +20,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
+
+/// A longer string has never been in memory.
+const TEXT_BYTES_MAX: usize = 1 << 40;
 
 /// How far recovery has come, for others to see.
 #[derive(Default, Debug)]
@@ -192,12 +195,16 @@ impl Keyspace {
                 }
             }
         }
-        for (space, name) in revoked {
-            let Some(database) = tier.database_of(space) else { continue };
-            let key = self.key(database, &name);
-            self.prepare(&mut scratch, &[key], now_ms, false).log_again(key);
+        let revoked: Vec<Key<'_>> = revoked
+            .iter()
+            .filter_map(|(space, name)| Some(self.key(tier.database_of(*space)?, name)))
+            .collect();
+        if revoked.is_empty() {
+            return self.deliver(&mut scratch);
         }
-        if let Err(error) = scratch.commit() {
+        // Until that is safe nobody may see it: without it the next start may find more.
+        self.prepare(&mut scratch, &revoked, now_ms, false).log_again(&revoked);
+        if let Err(error) = scratch.commit().and_then(|()| tier.store().sync()) {
             tracing::error!(%error, "what was repaired cannot be written: it is repaired again at the next start");
         }
         self.deliver(&mut scratch);
@@ -276,8 +283,11 @@ fn join_one(
     let mut chain = Chain::new(base.version, false);
     for (done, delta) in group.iter().enumerate().take(most) {
         let Some((record, notes)) = next_delta(tier, delta, chain.version, &mut of_delta) else { break };
-        let collection = entry.collection_mut()?;
-        if journal::replay(collection, notes, &limits).is_err() {
+        let replayed = match entry.shared_mut() {
+            Some(text) => journal::replay_text(text, notes, TEXT_BYTES_MAX),
+            None => journal::replay(entry.collection_mut()?, notes, &limits),
+        };
+        if replayed.is_err() {
             // It was done by halves, so once more without.
             tracing::error!(version = delta.version, "what was done to a value cannot be done again");
             return join_one(tier, state, group, done, now_ms);

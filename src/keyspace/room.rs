@@ -2,8 +2,8 @@
 //! back.
 //!
 //! What a request brings is asked for before it runs ([`Keyspace::log_ready`]), and so is what its collections are logged
-//! with where their records have to be written anew ([`Access::log_ready_for`]). What a command makes beyond that (a string
-//! is logged whole, whatever changes of it; RENAME logs all of a value) its handler asks for, which knows what that is.
+//! with where their records have to be written anew ([`Access::log_ready_for`]). What a command makes beyond that (a short
+//! string is logged whole, whatever changes of it; RENAME logs all of a value) its handler asks for, which knows what that is.
 
 use super::access::Access;
 use super::{Key, Keyspace, Scratch};
@@ -76,14 +76,18 @@ fn whole_bytes(state: &ShardState, entry: &Entry) -> usize {
     }
 }
 
-/// What of an entry is logged with a change of so many bytes. One that `grows` is refused when deltas are no longer enough
+/// Whether a change of so many bytes is logged as a delta. One that `grows` is refused when deltas are no longer enough
 /// and there is no room for the whole: what is left is for those that do not.
-fn kept_bytes(state: &ShardState, entry: &Entry, grows: bool, bytes: u64) -> usize {
-    let has_delta = Place::from_bits(entry.place()).is_some_and(|place| {
+fn has_delta(state: &ShardState, entry: &Entry, grows: bool, bytes: u64) -> bool {
+    Place::from_bits(entry.place()).is_some_and(|place| {
         let chain = state.chains.get(place.location().bits());
         chain.is_some_and(|chain| !chain.broken && (!grows || chain.bytes + bytes <= place.bytes()))
-    });
-    if has_delta { 0 } else { whole_bytes(state, entry) }
+    })
+}
+
+/// What of an entry is logged with such a change.
+fn kept_bytes(state: &ShardState, entry: &Entry, grows: bool, bytes: u64) -> usize {
+    if has_delta(state, entry, grows, bytes) { 0 } else { whole_bytes(state, entry) }
 }
 
 impl Access<'_> {
@@ -170,11 +174,14 @@ impl Access<'_> {
         if self.space().tier().is_none_or(|tier| !tier.logs()) {
             return Ok(());
         }
-        let kept = self.find(key).map_or(0, |(lock, index)| {
+        let promised = self.scratch.tier.promised;
+        let wanted = self.find(key).map_or(bytes, |(lock, index)| {
             let state = self.locks.state(lock);
-            kept_bytes(state, &state.table.at(index), false, 0)
+            let entry = state.table.at(index);
+            let grows = entry.string().is_some();
+            if has_delta(state, &entry, grows, promised) { 0 } else { whole_bytes(state, &entry).max(bytes) }
         });
-        self.log_room(kept.max(bytes))
+        self.log_room(wanted)
     }
 
     /// The same for a delta that names so many members of a key's collection, which nobody has sent.

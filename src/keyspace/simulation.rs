@@ -250,6 +250,8 @@ impl Simulation {
         // Nothing is logged for a key that was not there: another worker may have deleted it and not have told anybody yet,
         // and who is told so then has only seen what that one did.
         let mut is_logged = vec![true; values.len()];
+        // Long strings have deltas, too.
+        let edits = self.below(2) == 0;
         let filler = (self.below(8) == 0).then(|| "x".repeat(300 + self.below(3000) as usize));
         for (((pair, value), names), is_logged) in values.iter().zip(&names).zip(&mut is_logged) {
             *is_logged = value.is_some();
@@ -264,8 +266,12 @@ impl Simulation {
                         }
                         access.edited(key, NotifyFlags::HASH, "hset");
                     }
+                    Some(value) if edits && let Ok(Some(mut text)) = access.write_long(key) => {
+                        text.write(0, format!("{value:08}:").as_bytes());
+                        access.edited(key, NotifyFlags::STRING, "setrange");
+                    }
                     Some(value) => {
-                        let text = format!("{value}:{}", "x".repeat(len));
+                        let text = format!("{value:08}:{}", "x".repeat(len));
                         let text = NewString::encode(text.as_bytes());
                         // What is soon to expire has a lane of its own.
                         let expiry =

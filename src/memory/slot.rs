@@ -135,6 +135,15 @@ impl<'a> EntryMut<'a> {
     }
 }
 
+impl<'a> EntryMut<'a> {
+    /// The entry's long string, as [`Entry::shared_mut`], for as long as the table is borrowed.
+    pub fn into_shared(mut self) -> Option<&'a mut Vec<u8>> {
+        let text = std::ptr::from_mut(self.shared_mut()?);
+        // SAFETY: as above: the text is in an allocation that the entry owns, and alone, as it was asked for to be edited.
+        Some(unsafe { &mut *text })
+    }
+}
+
 impl<'a> EntryRef<'a> {
     /// The entry's collection for as long as the table is borrowed.
     pub fn into_collection(self) -> Option<&'a Collection> {

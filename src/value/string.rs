@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// The longest string that is kept inside its entry; longer ones are shared with replies instead of copied.
-pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+pub const INLINE_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 16 * 1024 };
 
 /// Redis's limit between the encodings that OBJECT ENCODING names `embstr` and `raw`.
 pub const EMBSTR_BYTES_MAX: usize = 44;

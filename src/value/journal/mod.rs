@@ -1,7 +1,8 @@
-//! What is done to a large collection, as data, so that the log need not have the whole of it for each change.
+//! What is done to a large value, as data, so that the log need not have the whole of it for each change.
 //!
 //! A command edits a collection through [`Edit`], which only shows it: what changes it is a method of `Edit` of that
 //! type, in a file of its own here, and notes what it did in a [`Journal`] where one is kept. So nothing can change unnoticed.
+//! So does one that edits a long string in place.
 //!
 //! A note says what became of the value, not what was asked for: [`replay`] has no clock, no random numbers and no
 //! configuration that would change the content.
@@ -13,15 +14,17 @@ mod set;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod text;
 mod zset;
 
 pub use stream::GroupEdit;
+pub use text::replay_text;
 
 use super::{Collection, Limits};
 use note::Notes;
 use std::ops::Deref;
 
-/// What was done to one collection.
+/// What was done to one value.
 #[derive(Default, Debug)]
 pub struct Journal {
     notes: Vec<u8>,
@@ -52,7 +55,7 @@ impl Journal {
     }
 }
 
-/// A collection of one type under a command's hands.
+/// A collection of one type, or a long string, under a command's hands.
 #[derive(Debug)]
 pub struct Edit<'a, T> {
     value: &'a mut T,

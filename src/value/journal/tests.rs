@@ -1,6 +1,6 @@
 //! What is noted of random edits is done again on a copy, which is then equal; what is no note is refused.
 
-use super::{Edit, Journal, Malformed, replay};
+use super::{Edit, Journal, Malformed, replay, replay_text};
 use crate::value::hash::Hash;
 use crate::value::list::{ChunkLimit, End, List};
 use crate::value::set::{Set, SetLimits};
@@ -473,4 +473,39 @@ fn reading_many_entries_notes_one_position() {
     let (log, mut group) = edit.group(b"group").expect("it was made");
     log.range(Id::MIN, Id::MAX).for_each(|entry| group.note_read(log, entry.id));
     assert!(journal.notes().is_some_and(|notes| notes.len() < 64));
+}
+
+proptest! {
+    #[test]
+    fn strings(steps in steps("[a-z]{0,12}", 60), damages in damages()) {
+        const MOST: usize = 1 << 20;
+        let (mut live, mut copy, mut journal) = (vec![b'-'; 100], vec![b'-'; 100], Journal::default());
+        for (action, a, b, text) in &steps {
+            let mut edit = Edit::new(&mut live, Some(&mut journal));
+            let (a, b) = (usize::from(*a) % 300, usize::from(*b) % 300);
+            match action % 2 {
+                0 => edit.write(a, text),
+                _ => {
+                    let ranges = [a..a + 1, b..b + text.len()];
+                    let len = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+                    edit.change(len, &ranges, |bytes| {
+                        bytes[a] ^= 1;
+                        bytes[b..b + text.len()].copy_from_slice(text);
+                    });
+                }
+            }
+            if b % 4 > 0 {
+                continue;
+            }
+            let notes = journal.notes().expect("all is noted");
+            for damage in &damages {
+                let mut victim = copy.clone();
+                let _ = replay_text(&mut victim, &spoilt(notes, *damage), MOST);
+                prop_assert!(victim.len() <= MOST);
+            }
+            prop_assert_eq!(replay_text(&mut copy, notes, MOST), Ok(()));
+            prop_assert_eq!(&copy, &live);
+            journal.clear();
+        }
+    }
 }
