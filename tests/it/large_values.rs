@@ -1,4 +1,4 @@
-//! Large collections and many deadlines: what they must not do to other clients, and the events that come of them.
+//! Large values and many deadlines: what they must not do to other clients, and the events that come of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -139,4 +139,125 @@ fn fields_expire_on_time_and_with_events() {
     client.expect("HSET h a 1", ":1");
     client.expect("HPEXPIREAT h 1 FIELDS 1 a", "*1 :2");
     assert_eq!([event(), event(), event()], ["hset h", "hdel h", "del h"]);
+}
+
+/// A bitmap of some megabytes was logged whole for each bit that was set: half a second for a hundred megabytes.
+#[test]
+fn a_change_of_a_long_string_is_logged_as_such() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments = ["--appendonly", "yes", "--l2-size", "256mb"];
+    let mut server = Server::start(&arguments);
+    let mut client = server.client();
+    let mut model = vec![0; 8 << 20];
+    client.expect("SETBIT bitmap 67108863 0", ":0");
+    let written = |client: &mut Client| client.info("l2_written_bytes").parse::<u64>().expect("a number");
+    let before = written(&mut client);
+    let mut random = Random::new(random::seed("a_change_of_a_long_string_is_logged_as_such"));
+    for _ in 0..1000 {
+        let bit = random.below(8 * model.len());
+        let was = model[bit / 8] >> (7 - bit % 8) & 1;
+        client.expect(&format!("SETBIT bitmap {bit} 1"), &format!(":{was}"));
+        model[bit / 8] |= 1 << (7 - bit % 8);
+    }
+    model.extend_from_slice(b"tail");
+    client.expect("APPEND bitmap tail", &format!(":{}", model.len()));
+    // A field at either end, and one that does not fit and changes nothing.
+    client.expect(
+        "BITFIELD bitmap OVERFLOW FAIL SET u8 8 201 SET u16 67108864 513 SET u4 0 99",
+        &format!("*3 :{} :{} $-1", model[1], u16::from_be_bytes([b't', b'a'])),
+    );
+    (model[1], model[8 << 20], model[(8 << 20) + 1]) = (201, 2, 1);
+    client.expect("EXPIRE bitmap 1000", ":1");
+    assert!(written(&mut client) - before < 1 << 20, "the whole was logged again");
+    server.crash_and_restart(&arguments);
+    let mut client = server.client();
+    assert!(client.run("GET bitmap").bulk() == model);
+    assert!((990..=1000).contains(&client.run("TTL bitmap").integer()));
+}
+
+/// Random edits of long strings, in transactions with what replaces them, on two connections, across crashes, stops, and
+/// times when they were on disk only.
+#[test]
+fn long_strings_survive_whatever_is_done_to_them() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let arguments = ["--appendonly", "yes", "--l2-size", "64mb", "--workers", "2"];
+    let mut random = Random::new(random::seed("long_strings_survive_whatever_is_done_to_them"));
+    let mut server = Server::start(&arguments);
+    let mut models: Vec<Vec<u8>> = (0..3).map(|_| random.bytes(30_000)).collect();
+    for (number, model) in models.iter().enumerate() {
+        server.client().call(&[b"SET", format!("key:{number}").as_bytes(), model]);
+    }
+    for round in 0..12 {
+        let mut clients = [server.client(), server.client()];
+        for _ in 0..60 {
+            let client = &mut clients[random.below(2)];
+            let (number, other) = (random.below(3), random.below(3));
+            let name = format!("key:{number}");
+            let in_transaction = random.chance(30);
+            if in_transaction {
+                client.expect("MULTI", "+OK");
+            }
+            for _ in 0..1 + random.below(3) * usize::from(in_transaction) {
+                let model = &mut models[number];
+                let at = random.below(model.len() + 200);
+                let len = 1 + random.below(40);
+                let text = random.bytes(len);
+                let reach = |model: &mut Vec<u8>, end: usize| model.resize(end.max(model.len()), 0);
+                match random.below(12) {
+                    0..4 => {
+                        let (at_text, end) = (at.to_string(), at + text.len());
+                        client.call(&[b"SETRANGE", name.as_bytes(), at_text.as_bytes(), &text]);
+                        reach(model, end);
+                        model[at..end].copy_from_slice(&text);
+                    }
+                    4..6 => {
+                        client.call(&[b"APPEND", name.as_bytes(), &text]);
+                        model.extend_from_slice(&text);
+                    }
+                    6..8 => {
+                        client.run(&format!("SETBIT {name} {} 1", at * 8 + 7));
+                        reach(model, at + 1);
+                        model[at] |= 1;
+                    }
+                    8 => {
+                        client.run(&format!("BITFIELD {name} SET u8 8 200 SET u16 {} 258", at * 8));
+                        reach(model, at + 2);
+                        model[1] = 200;
+                        (model[at], model[at + 1]) = (1, 2);
+                    }
+                    9 => {
+                        let len = 20_000 + random.below(20_000);
+                        *model = random.bytes(len);
+                        client.call(&[b"SET", name.as_bytes(), model]);
+                    }
+                    10 => drop(client.run(&format!("EXPIRE {name} {}", 100 + random.below(1000)))),
+                    _ => {
+                        client.run(&format!("COPY key:{other} {name} REPLACE"));
+                        models[number] = models[other].clone();
+                    }
+                }
+            }
+            if in_transaction {
+                assert!(!client.run("EXEC").is_error());
+            }
+            if random.chance(3) {
+                client.run("DEBUG DEMOTE");
+            }
+        }
+        if round % 3 == 2 {
+            server.signal("TERM");
+            assert!(server.wait().success());
+            server.restart(&arguments);
+        } else {
+            server.crash_and_restart(&arguments);
+        }
+        let mut client = server.client();
+        for (number, model) in models.iter().enumerate() {
+            assert!(client.run(&format!("GET key:{number}")).bulk() == *model, "round {round}, key:{number}");
+        }
+    }
 }
