@@ -180,7 +180,7 @@ pub fn wait_for_unmapped(pid: u32) -> Result<(), Failure> {
     const PROGRAM_BYTES: u64 = 64 << 20;
     let started = Instant::now();
     while rss_bytes(pid)?.saturating_sub(anonymous_bytes(pid)?) > PROGRAM_BYTES {
-        if started.elapsed() > Duration::from_secs(10) {
+        if started.elapsed() > Duration::from_secs(30) {
             return Err(format!("process {pid} does not give up what it maps").into());
         }
         thread::sleep(Duration::from_millis(100));

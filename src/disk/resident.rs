@@ -3,12 +3,23 @@
 //! A read from the map costs a few cache misses, which can be asked for ahead; a call and its copy are half of what a GET
 //! of 1 KiB takes. But where the page is not in memory, a read from the map waits for the disk, and the worker with it. So
 //! pages are believed to be there only when a call that does not wait has just read them, and are looked up anew every
-//! second: a page that has left since is one that nobody had read for long, for the kernel takes those first.
+//! second in which any are read: a page that has left since is one that nobody had read for long, for the kernel takes
+//! those first.
 
-use super::files::{PAGE_BYTES, pages_in_memory};
+use super::files::{PAGE_BYTES, let_go, pages_in_memory};
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// For each record that was read so many pages may be looked up: that takes a third of what a read from the map saves.
+const PAGES_PER_READ: u64 = 32;
+/// So many may be saved up.
+const CREDIT_PAGES_MAX: u64 = 1 << 22;
+/// After so many looks in a row that found that nobody reads, the maps are let go.
+const IDLE_LOOKS_MAX: u32 = 10;
 
 /// A bit for each page, once one is set.
 #[derive(Default)]
@@ -43,7 +54,7 @@ impl SeenPages {
     }
 
     /// Forgets the pages that are no longer in memory; all of them, where that cannot be known.
-    pub(super) fn look_again(&self, map: &[u8]) {
+    fn look_again(&self, map: &[u8]) {
         let Some(words) = self.0.get() else { return };
         let before: Vec<u64> = words.iter().map(|word| word.load(Relaxed)).collect();
         let now = pages_in_memory(map).unwrap_or_default();
@@ -57,9 +68,88 @@ impl SeenPages {
         }
     }
 
-    /// Forgets all pages.
-    pub(super) fn clear(&self) {
+    /// Forgets all pages, and has the map no longer count as memory.
+    fn forget(&self, map: &[u8]) {
         self.0.get().into_iter().flatten().for_each(|word| word.store(0, Relaxed));
+        let_go(map);
+    }
+}
+
+/// When pages are looked up.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// They were, not long ago.
+    recent: AtomicBool,
+    wanted: Mutex<bool>,
+    wake: Condvar,
+    spent: Mutex<Spent>,
+}
+
+/// What looking costs, against what it saves.
+#[derive(Default)]
+struct Spent {
+    /// How many records had been read at the last look.
+    reads: u64,
+    credit_pages: u64,
+    idle_looks: u32,
+}
+
+impl Looks {
+    /// Whether what is noted of pages may be believed.
+    #[inline]
+    pub(super) fn are_recent(&self) -> bool {
+        self.recent.load(Relaxed)
+    }
+
+    /// Somebody has read: has pages be looked up now, unless they were.
+    #[inline]
+    pub(super) fn want(&self) {
+        if !self.are_recent() {
+            self.wake();
+        }
+    }
+
+    /// Ends [`Self::wait`].
+    pub(super) fn wake(&self) {
+        if !std::mem::replace(&mut *self.wanted.lock(), true) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until somebody wants a look, or `limit` has passed.
+    pub(super) fn wait(&self, limit: Duration) {
+        let mut wanted = self.wanted.lock();
+        if !*wanted {
+            self.wake.wait_for(&mut wanted, limit);
+        }
+    }
+
+    /// Looks up all pages that are believed to be in memory, as many as `reads`, of which there were so many so far, are
+    /// worth; forgets the others.
+    pub(super) fn look<'s>(&self, reads: u64, pages: impl Iterator<Item = (&'s SeenPages, &'s Bytes)>) {
+        let mut spent = self.spent.lock();
+        let new = reads.saturating_sub(std::mem::replace(&mut spent.reads, reads));
+        if new == 0 {
+            self.recent.store(false, Relaxed);
+            spent.idle_looks += 1;
+            if spent.idle_looks == IDLE_LOOKS_MAX {
+                pages.for_each(|(seen, map)| seen.forget(map));
+            }
+        } else {
+            spent.idle_looks = 0;
+            spent.credit_pages = (spent.credit_pages + new * PAGES_PER_READ).min(CREDIT_PAGES_MAX);
+            for (seen, map) in pages {
+                match spent.credit_pages.checked_sub((map.len() / PAGE_BYTES) as u64) {
+                    Some(rest) => {
+                        seen.look_again(map);
+                        spent.credit_pages = rest;
+                    }
+                    None => seen.forget(map),
+                }
+            }
+            self.recent.store(true, Relaxed);
+        }
+        *self.wanted.lock() = false;
     }
 }
 
@@ -87,7 +177,7 @@ mod tests {
         seen.look_again(&map);
         assert!(seen.have(PAGE_BYTES * 64..PAGE_BYTES * 65));
         assert!(!seen.have(PAGE_BYTES * 63..PAGE_BYTES * 64));
-        seen.clear();
+        seen.forget(&map);
         assert!(!seen.is_any());
     }
 }

@@ -1,8 +1,9 @@
 //! All segments of a directory: which there are, how full, how much of each is alive, what is synced.
 
-use super::files::{Contents, Files, PAGE_BYTES, WriteCheckpoint, is_resident, let_go};
+use super::files::{Contents, Files, WriteCheckpoint, is_resident};
 use super::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, claimed_len, segment_header};
 use super::place::{INDEX_BITS, Location, Place, SEGMENT_BYTES_MAX};
+use super::resident::Looks;
 use super::room::{Blank, RESERVE_OF_WRITES, Room};
 use super::segment::Segment;
 use bytes::Bytes;
@@ -27,8 +28,6 @@ const LONGEST_MIN: u64 = 1024;
 
 /// What is read of a record before its length is known.
 const FIRST_READ_BYTES: usize = 2048;
-/// For each record that was read so many pages are looked up: that takes a third of what a read from the map saves.
-const PAGES_PER_READ: u64 = 32;
 /// A record from this length on may be used where it is.
 const MAPPED_BYTES_MIN: usize = 64 * 1024;
 
@@ -125,8 +124,7 @@ pub struct Store {
     room: Room,
     /// What is being read from disk; the sender goes when it is read.
     pub(super) reading: Mutex<HashMap<Location, watch::Receiver<()>>>,
-    /// How many records had been read when pages were last looked at.
-    reads_at_look: AtomicU64,
+    looks: Looks,
     failed: AtomicBool,
     failure: Mutex<String>,
     /// Counts flushes, so that a sync can say how far it came.
@@ -164,7 +162,7 @@ impl Store {
             next_sequence: AtomicU64::new(next_sequence),
             room: Room::new(size_max),
             reading: Mutex::default(),
-            reads_at_look: AtomicU64::new(0),
+            looks: Looks::default(),
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
             // What is there already is synced once.
@@ -291,9 +289,10 @@ impl Store {
         self.room.look_again();
     }
 
-    /// Ends [`Self::wait_for_opened`] for all who wait.
+    /// Ends [`Self::wait_for_opened`] and [`Self::wait_to_look`] for all who wait.
     pub fn wake(&self) {
         self.room.wake();
+        self.looks.wake();
     }
 
     fn make(&self, capacity: u64) -> io::Result<Blank> {
@@ -453,7 +452,7 @@ impl Store {
             return Ok(Fetched::Nothing);
         }
         let most = (end - offset) as usize;
-        if !wait && segment.copy_seen(offset, out) {
+        if !wait && self.looks.are_recent() && segment.copy_seen(offset, out) {
             self.counters.reads_resident.fetch_add(1, Relaxed);
             return Ok(Fetched::Bytes);
         }
@@ -472,6 +471,7 @@ impl Store {
                     out.truncate(len);
                     if !wait {
                         segment.seen.note(offset as usize..offset as usize + have, segment.capacity as usize);
+                        self.looks.want();
                     }
                     break;
                 }
@@ -500,29 +500,25 @@ impl Store {
 
     /// Asks the processor for the record at a location, if that is in memory and not far.
     pub fn prefetch(&self, location: Location) {
-        if let Some(Some(segment)) = self.segments.read().get(location.index()) {
+        if let Some(Some(segment)) = self.segments.read().get(location.index())
+            && self.looks.are_recent()
+        {
             segment.prefetch(location.offset());
         }
     }
 
+    /// Waits until it should be looked which pages are still in memory, but no longer than `limit`.
+    pub fn wait_to_look(&self, limit: Duration) {
+        self.looks.wait(limit);
+    }
+
     /// Looks which of the pages that were in memory still are. To be called every second.
     pub fn look_at_pages(&self) {
-        let reads = self.counters.reads_resident.load(Relaxed);
-        let before = self.reads_at_look.swap(reads, Relaxed);
-        let mut left = reads.saturating_sub(before).saturating_mul(PAGES_PER_READ);
-        for segment in self.segments().into_iter().rev().filter(|segment| segment.seen.is_any()) {
-            let Some(map) = segment.map() else { continue };
-            match left.checked_sub(segment.capacity / PAGE_BYTES as u64) {
-                Some(rest) => {
-                    segment.seen.look_again(map);
-                    left = rest;
-                }
-                None => {
-                    segment.seen.clear();
-                    let_go(map);
-                }
-            }
-        }
+        let mut segments = self.segments();
+        segments.retain(|segment| segment.seen.is_any());
+        // The newest first.
+        let pages = segments.iter().rev().filter_map(|segment| Some((&segment.seen, segment.map()?)));
+        self.looks.look(self.counters.reads_resident.load(Relaxed), pages);
     }
 
     /// A record has come to count.

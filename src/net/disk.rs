@@ -1,4 +1,5 @@
-//! The threads of the second tier: one finds the keys at the start, one makes room, one makes the next segment, one syncs.
+//! The threads of the second tier: one finds the keys at the start, one makes room, one makes the next segment, one
+//! syncs, one looks what the kernel has in memory.
 
 use crate::clock;
 use crate::command::{Saves, Services, limits};
@@ -56,18 +57,21 @@ pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHand
     }
     let (shared, store) = (Arc::clone(services), Arc::clone(tier.store()));
     let prepare = move || {
-        let (mut seen, mut looked) = (store.opened(), Instant::now());
+        let mut seen = store.opened();
         while !*shared.shutdown.borrow() {
-            if looked.elapsed() >= LOOK_EVERY {
-                store.look_at_pages();
-                looked = Instant::now();
-            }
-            let opened = store.wait_for_opened(seen, LOOK_EVERY);
+            let opened = store.wait_for_opened(seen, SYNC_EVERY);
             if opened != seen {
                 // Where there is none, who needs it will try, and say why it cannot be had.
                 let _ = store.prepare_spare();
                 seen = opened;
             }
+        }
+    };
+    let (shared, store) = (Arc::clone(services), Arc::clone(tier.store()));
+    let look = move || {
+        while !*shared.shutdown.borrow() {
+            store.wait_to_look(LOOK_EVERY);
+            store.look_at_pages();
         }
     };
     let (shared, tier) = (Arc::clone(services), Arc::clone(tier));
@@ -84,6 +88,7 @@ pub fn start(services: &Arc<Services>, has_log: bool) -> io::Result<Vec<JoinHand
     threads.push(Builder::new().name("log-reclaim".into()).spawn(move || compact(&shared))?);
     threads.push(Builder::new().name("log-sync".into()).spawn(sync)?);
     threads.push(Builder::new().name("log-segments".into()).spawn(prepare)?);
+    threads.push(Builder::new().name("log-pages".into()).spawn(look)?);
     Ok(threads)
 }
 
