@@ -3,6 +3,8 @@
 //! - [`Load::closed`]: every client sends a batch, waits for its replies and sends the next, as a benchmark tool does.
 //! - [`Load::open`]: requests leave when they are due, answered or not, as users do. Latency counts from the due time, so
 //!   a stalled server cannot hide by delaying the requests that would have shown it.
+//! - Beside both, [`Load::ping_every`] sends PINGs when they are due, from the same thread: one of its own would wait for
+//!   this one, which does not rest, and show how long.
 //! - [`Load::bursts`]: all clients send at once, at intervals, and nobody else runs while the server answers: for what a
 //!   command costs, undisturbed by the load.
 
@@ -103,12 +105,66 @@ struct Client {
     alive: bool,
 }
 
+/// PINGs on a connection of their own. Each has its time, whether or not the one before is answered by then.
+#[derive(Debug)]
+struct Pinger {
+    stream: TcpStream,
+    every: Duration,
+    /// When the one that is asked, or else the next, is due.
+    due: Instant,
+    asked: bool,
+    /// From being due to the reply, nanoseconds.
+    latency: Histogram<u64>,
+}
+
+impl Pinger {
+    /// Begins a turn.
+    fn begin(&mut self) {
+        self.due = Instant::now();
+    }
+
+    /// Waits for the reply that is still to come.
+    fn end(&mut self) -> io::Result<()> {
+        while self.asked && self.due.elapsed() < PATIENCE {
+            self.receive()?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come, and sends what is due.
+    fn turn(&mut self) -> io::Result<()> {
+        self.receive()?;
+        if !self.asked && Instant::now() >= self.due {
+            self.stream.write_all(b"PING\r\n")?;
+            self.asked = true;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        if self.asked {
+            match self.stream.read(&mut [0; 64]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {
+                    self.latency.saturating_record(self.due.elapsed().as_nanos() as u64);
+                    self.due += self.every;
+                    self.asked = false;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Connections to one server and what drives them.
 #[derive(Debug)]
 pub struct Load {
     poll: Poll,
     clients: Vec<Client>,
     buffer: Vec<u8>,
+    pinger: Option<Pinger>,
 }
 
 impl Load {
@@ -132,7 +188,24 @@ impl Load {
                 alive: true,
             });
         }
-        Ok(Self { poll, clients, buffer: vec![0; 256 * 1024] })
+        Ok(Self { poll, clients, buffer: vec![0; 256 * 1024], pinger: None })
+    }
+
+    /// From now on sends PINGs beside the load, one each `every`.
+    pub fn ping_every(&mut self, server: &Server, every: Duration) -> Result<(), Failure> {
+        let mut stream = connect(server.address, 0)?;
+        self.poll.registry().register(&mut stream, Token(self.clients.len()), Interest::READABLE)?;
+        let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
+        self.pinger = Some(Pinger { stream, every, due: Instant::now(), asked: false, latency });
+        Ok(())
+    }
+
+    /// How long the PINGs took that were answered since the last call, in nanoseconds.
+    pub fn take_pings(&mut self) -> Option<Histogram<u64>> {
+        let latency = &mut self.pinger.as_mut()?.latency;
+        let taken = latency.clone();
+        latency.reset();
+        Some(taken)
     }
 
     /// All clients choose among keys of these numbers from now on.
@@ -160,16 +233,20 @@ impl Load {
         }
         let mut active = self.clients.len();
         let mut events = Events::with_capacity(1024);
+        let mut progress = started;
         while active > 0 {
-            self.poll.poll(&mut events, Some(PATIENCE))?;
-            if events.is_empty() {
+            self.ping()?;
+            let wait = self.pinger.as_ref().map_or(PATIENCE, |pinger| pinger.every);
+            self.poll.poll(&mut events, Some(wait))?;
+            if progress.elapsed() > PATIENCE {
                 return Err(format!("{} does not answer {}", server.name, work.name()).into());
             }
             for event in &events {
-                let client = &mut self.clients[event.token().0];
+                let Some(client) = self.clients.get_mut(event.token().0) else { continue };
                 client.flush()?;
                 let answered = client.receive(&mut self.buffer)?;
                 turn.commands += answered;
+                progress = Instant::now();
                 if answered == 0 || client.waiting > 0 {
                     continue;
                 }
@@ -202,7 +279,13 @@ impl Load {
         let total = rate * duration.as_millis() as u64 / 1000;
         let mut offered = 0;
         let mut events = Events::with_capacity(4096);
-        while turn.commands + turn.errors < total && started.elapsed() < duration + Duration::from_secs(1) {
+        // Without any load there are PINGs alone.
+        let goes_on = |turn: &Turn| match total {
+            0 => started.elapsed() < duration,
+            _ => turn.commands + turn.errors < total && started.elapsed() < duration + Duration::from_secs(1),
+        };
+        while goes_on(&turn) {
+            self.ping()?;
             let due = (started.elapsed().as_nanos() as u64 * rate / 1_000_000_000).min(total);
             while offered < due {
                 let count = self.clients.len() as u64;
@@ -215,7 +298,7 @@ impl Load {
             }
             self.poll.poll(&mut events, Some(Duration::ZERO))?;
             for event in &events {
-                let client = &mut self.clients[event.token().0];
+                let Some(client) = self.clients.get_mut(event.token().0) else { continue };
                 turn.errors += client.flush_or_lose();
                 let Ok(answered) = client.receive(&mut self.buffer) else {
                     turn.errors += client.lose();
@@ -324,7 +407,12 @@ impl Load {
         }))
     }
 
+    fn ping(&mut self) -> io::Result<()> {
+        self.pinger.as_mut().map_or(Ok(()), Pinger::turn)
+    }
+
     fn begin(&mut self, server: &Server) -> Result<Turn, Failure> {
+        self.pinger.iter_mut().for_each(Pinger::begin);
         self.clients.iter_mut().for_each(|client| client.replies.values = 0);
         Ok(Turn {
             commands: 0,
@@ -338,6 +426,7 @@ impl Load {
     }
 
     fn end(&mut self, server: &Server, mut turn: Turn) -> Result<Turn, Failure> {
+        self.pinger.as_mut().map_or(Ok(()), Pinger::end)?;
         turn.cpu_ns = server.cpu_ns()? - turn.cpu_ns;
         for client in &mut self.clients {
             turn.values += client.replies.values;

@@ -1,9 +1,7 @@
 //! Reads of ten times as much data as memory may hold, by where the value is.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -49,6 +47,11 @@ impl<'a> Kind<'a> {
         self.load.closed(self.server, Work::Get, pipeline, WARM_UP)?;
         self.turns.push(self.load.closed(self.server, Work::Get, pipeline, round)?);
         Ok(())
+    }
+
+    /// How long its PINGs took, of which there must be some.
+    fn pings(&mut self) -> Result<Histogram<u64>, Failure> {
+        Ok(self.load.take_pings().ok_or("no PINGs")?)
     }
 
     /// The median of the turns, which are forgotten.
@@ -188,20 +191,18 @@ fn cold(
     let directory = server.directory.join("l2");
     let mut talk = Talk::connect(server.address)?;
     let mut kind = Kind::new("disk, cold", server, disk)?;
-    let idle = pings(server.address, || {
-        std::thread::sleep(options.round * options.rounds as u32);
-        Ok(())
-    })?;
+    kind.load.ping_every(server, PING_EVERY)?;
+    kind.load.open(server, Work::Get, 0, options.round * options.rounds as u32)?;
+    let idle = kind.pings()?;
     let mut busy = Vec::new();
     for (pipeline, row) in memory {
         const READS: [&str; 2] = ["l2_reads_resident", "l2_reads_disk"];
         let mut reads = [0.0; 2];
-        let mut pinged = new_histogram()?;
         for _ in 0..options.rounds {
             system::wait_for_unmapped(server.pid())?;
             system::drop_pages(&directory)?;
             let before = talk.info(READS)?;
-            pinged.add(pings(server.address, || kind.turn(pipeline, options.round))?)?;
+            kind.turn(pipeline, options.round)?;
             let after = talk.info(READS)?;
             reads = [0, 1].map(|index| reads[index] + after[index] - before[index]);
         }
@@ -212,17 +213,14 @@ fn cold(
             reads[1],
             (reads[0] - reads[1]).max(0.0)
         );
-        busy.push((format!("cold reads at full speed, x{pipeline}"), pinged));
+        busy.push((format!("cold reads at full speed, x{pipeline}"), kind.pings()?));
     }
-    let mut pinged = new_histogram()?;
     for _ in 0..options.rounds {
         system::wait_for_unmapped(server.pid())?;
         system::drop_pages(&directory)?;
-        pinged.add(pings(server.address, || {
-            kind.turns.push(kind.load.open(server, Work::Get, COLD_PER_SECOND, options.round)?);
-            Ok(())
-        })?)?;
+        kind.turns.push(kind.load.open(server, Work::Get, COLD_PER_SECOND, options.round)?);
     }
+    let pinged = kind.pings()?;
     report.table(&format!("GET, {COLD_PER_SECOND}/s offered"), &[kind.row()]);
 
     let p999_ms = |pings: &Histogram<u64>| pings.value_at_quantile(0.999) as f64 / 1e6;
@@ -239,35 +237,6 @@ fn cold(
         println!("  {name:<36}{:>10}{p50:>10.3}{p99:>10.3}{p999:>10.3}{most:>10.3}", pings.len());
     }
     Ok(())
-}
-
-/// Sends PING on a connection of its own while `work` is done.
-fn pings(address: SocketAddr, work: impl FnOnce() -> Result<(), Failure>) -> Result<Histogram<u64>, Failure> {
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let pinging = scope.spawn(|| ping(address, &done).map_err(|failure| failure.to_string()));
-        let worked = work();
-        done.store(true, Relaxed);
-        let pinged = pinging.join().map_err(|_| "the thread that sends PING panicked")?;
-        worked?;
-        Ok(pinged?)
-    })
-}
-
-fn ping(address: SocketAddr, done: &AtomicBool) -> Result<Histogram<u64>, Failure> {
-    let mut talk = Talk::connect(address)?;
-    let mut pings = new_histogram()?;
-    while !done.load(Relaxed) {
-        let sent = Instant::now();
-        talk.ask(&["PING"])?;
-        pings.saturating_record(sent.elapsed().as_nanos() as u64);
-        std::thread::sleep(PING_EVERY);
-    }
-    Ok(pings)
-}
-
-fn new_histogram() -> Result<Histogram<u64>, Failure> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
 }
 
 fn fill(server: &Server, numbers: &[u32]) -> Result<(), Failure> {

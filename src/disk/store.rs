@@ -514,10 +514,10 @@ impl Store {
 
     /// Looks which of the pages that were in memory still are. To be called every second.
     pub fn look_at_pages(&self) {
-        let mut segments = self.segments();
-        segments.retain(|segment| segment.seen.is_any());
+        let segments = self.segments();
         // The newest first.
-        let pages = segments.iter().rev().filter_map(|segment| Some((&segment.seen, segment.map()?)));
+        let seen = segments.iter().rev().filter(|segment| segment.seen.is_any());
+        let pages = seen.filter_map(|segment| Some((&segment.seen, segment.map()?)));
         self.looks.look(self.counters.reads_resident.load(Relaxed), pages);
     }
 
