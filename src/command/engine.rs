@@ -580,6 +580,12 @@ impl Engine {
             );
             return Some(Error::new(text));
         }
+        // In Redis who runs MONITOR counts as a replica.
+        if state.monitor
+            && [Flag::Readonly, Flag::Write, Flag::MayReplicate].iter().any(|flag| row.has(*flag))
+        {
+            return Some(Error::fixed("ERR Replica can't interact with the keyspace"));
+        }
         None
     }
 

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use toml_edit::{Array, DocumentMut, Item, Value};
+use toml_edit::{Array, Document, DocumentMut, Item, Value};
 
 use super::params::{PARAMETERS, Parameter, Settings};
 use super::types::print_memory;
@@ -21,7 +21,8 @@ use super::{ConfigError, io_reason};
 pub(super) fn load(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
     let unreadable = |reason: String| ConfigError::File { path: path.to_owned(), reason };
     let text = fs::read_to_string(path).map_err(|error| unreadable(io_reason(&error)))?;
-    let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+    // One that is only read knows where in the text things are.
+    let document = Document::parse(text.as_str()).map_err(|error: toml_edit::TomlError| {
         unreadable(match redis_line(&text) {
             Some(name) => {
                 format!("this is a file of redis-server ('{name} ...'); Strata's is TOML, with lines such as port = 7000")
@@ -30,7 +31,9 @@ pub(super) fn load(path: &Path, settings: &mut Settings) -> Result<(), ConfigErr
         })
     })?;
     for (name, item) in document.iter() {
-        let source = format!("file {}", path.display());
+        let at = document.key(name).and_then(|key| key.span()).map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        let source = format!("file {}, line {line}", path.display());
         let Some(parameter) = Parameter::find(name.as_bytes()) else {
             return Err(ConfigError::unknown(name, source));
         };

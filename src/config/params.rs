@@ -233,7 +233,7 @@ pub static PARAMETERS: &[Parameter] = rows! {
     "shards", shards, Integer(1, 65536), "1024", Start,
         "Parts with a lock of their own that a database is split into; a power of two", adjust shards;
     "hz", hz, Integer(0, INT), "10", Runtime,
-        "How often a second memory figures, rates and limits of time are looked at, 1 to 500", adjust hz;
+        "How often a second memory figures, rates and limits of time are looked at; 500 at most, 1 at least", adjust hz;
     // Memory.
     "maxmemory", maxmemory, Memory(0, u64::MAX), "0", Runtime,
         "Resident memory at which keys are evicted; 0 for no limit", unit "bytes";

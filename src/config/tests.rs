@@ -225,6 +225,7 @@ fn a_wrong_setting_is_named_with_its_value_its_source_and_what_is_allowed() {
         ("port = [1]", "single"),
         ("unixsocketperm = 700", "must be a text"),
         ("[port]\nx = 1", "single"),
+        ("# Ours.\nhz = 10\n\nport = 70000", "line 4"),
         ("port = ", "TOML"),
     ] {
         file = scratch.file(text);

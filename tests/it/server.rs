@@ -291,3 +291,18 @@ fn shutdown_and_signals_end_the_process_cleanly() {
     c.expect("SHUTDOWN ABORT", "-ERR No shutdown in progress.");
     assert!(c.is_silent_for(Duration::from_millis(20)));
 }
+
+/// Who runs MONITOR counts as a replica, and is no client of the keyspace.
+#[test]
+fn who_monitors_has_no_keys() {
+    let server = Server::start(&[]);
+    let mut monitor = server.client();
+    monitor.expect("MONITOR", "+OK");
+    for line in ["GET a", "SET a 1", "KEYS *", "DBSIZE", "PUBLISH a b", "FLUSHALL"] {
+        monitor.expect(line, "-ERR Replica can't interact with the keyspace");
+    }
+    monitor
+        .expect("CONFIG GET port", &format!("*2 $4 port ${} {}", server.port.to_string().len(), server.port));
+    monitor.expect("RESET", "+RESET");
+    monitor.expect("GET a", "$-1");
+}
