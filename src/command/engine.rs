@@ -99,6 +99,8 @@ pub struct Engine {
     wall: clock::WallClock,
     pub(super) now_ms: i64,
     pub(super) ticks: u64,
+    /// When a write last waited for memory in vain.
+    pub(super) waited_in_vain: Option<u64>,
     /// The flush that was last told of.
     last_flush: u64,
     /// Whether any command that writes has run.
@@ -120,6 +122,7 @@ impl Engine {
             wall: clock::WallClock::default(),
             now_ms: clock::now_ms(),
             ticks: 0,
+            waited_in_vain: None,
             last_flush: 0,
             wrote: false,
         }
@@ -413,7 +416,7 @@ impl Engine {
         }
         if writes
             && row.has(Flag::ChangesValues)
-            && let Err(why) = access.log_ready_for(keys, !row.has(Flag::DenyOom), false)
+            && let Err(why) = access.log_ready_for(keys, !row.has(Flag::DenyOom), None)
         {
             access.settle();
             return match self.without_room(state, why) {
@@ -465,6 +468,8 @@ impl Engine {
                 }
                 Err(error) => Err(error),
             },
+            // Whether a transaction finds room is seen below.
+            (answer @ Ok(Step::Exec(_)), _) => answer,
             (answer, _) => {
                 state.no_room_since = None;
                 answer
@@ -472,7 +477,10 @@ impl Engine {
         };
         let answer = match answer {
             Ok(Step::Exec(transaction)) => match self.run_transaction(client, state, &transaction, out) {
-                Ok(answer) => answer,
+                Ok(answer) => {
+                    state.no_room_since = None;
+                    answer
+                }
                 Err(NotRun::Cold(cold)) => {
                     state.transaction = Some(transaction);
                     return Some(Wait::Load(cold));

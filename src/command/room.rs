@@ -14,20 +14,30 @@ const ROOM_WAIT_NS: u64 = 5_000_000_000;
 /// How long it waits for memory where nothing says that there will be more.
 const MEMORY_WAIT_NS: u64 = 200_000_000;
 
+/// For how long nobody waits so once somebody has in vain.
+const IN_VAIN_NS: u64 = 1_000_000_000;
+
 impl Engine {
     /// How long a write waits that finds no memory, if there may be more soon: values leave once the disk has what was
     /// written, or have left and are not freed yet; and the second tier's own buffers come and go.
     #[cold]
-    pub(super) fn wait_for_memory(&self, state: &mut State) -> Option<Wait> {
+    pub(super) fn wait_for_memory(&mut self, state: &mut State) -> Option<Wait> {
         let tier = self.services.keyspace.tier()?;
         tier.store().want_sync();
         let is_freeing = self.services.keyspace.reclaimer().pending() > 0;
-        let longest = if self.scratch.awaits_disk() || is_freeing { ROOM_WAIT_NS } else { MEMORY_WAIT_NS };
+        let longest = if self.scratch.awaits_disk() || is_freeing {
+            ROOM_WAIT_NS
+        } else if self.waited_in_vain.is_some_and(|at| clock::nanos_between(at, self.ticks) < IN_VAIN_NS) {
+            0
+        } else {
+            MEMORY_WAIT_NS
+        };
         let since = *state.no_room_since.get_or_insert(self.ticks);
         if clock::nanos_between(since, self.ticks) < longest {
             return Some(Wait::Retry(ROOM_EVERY));
         }
         state.no_room_since = None;
+        self.waited_in_vain = Some(self.ticks);
         None
     }
 

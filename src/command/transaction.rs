@@ -210,7 +210,10 @@ impl Engine {
         let changed =
             steps.iter().filter(|step| step.row.has(Flag::Write) && step.row.has(Flag::ChangesValues));
         let changed: Vec<Key<'_>> = changed.flat_map(|step| step.keys.iter().copied()).collect();
-        if let Err(why) = access.log_ready_for(&changed, !transaction.needs_memory, true) {
+        let copying =
+            steps.iter().filter(|step| matches!(step.row.name, "rename" | "renamenx" | "copy" | "move"));
+        let copied: Vec<Key<'_>> = copying.filter_map(|step| step.keys.first().copied()).collect();
+        if let Err(why) = access.log_ready_for(&changed, !transaction.needs_memory, Some(&copied)) {
             access.settle();
             state.watching = watching;
             return Err(NotRun::NoRoom(why));

@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, IoSliceMut, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A directory of segments, each a file named by its sequence number.
 pub trait Files: Send + Sync {
@@ -145,6 +146,9 @@ const CHECKPOINT: &str = "checkpoint";
 /// The name of the file that is there during an import.
 const IMPORTING: &str = "importing";
 
+/// How long another process may still have the directory.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// The name of the file that is locked.
 const LOCK: &str = "lock";
 
@@ -244,7 +248,17 @@ impl Directory {
         std::fs::create_dir_all(path).map_err(say)?;
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.map_err(say)?;
-        match lock.try_lock() {
+        let started = Instant::now();
+        let locked = loop {
+            match lock.try_lock() {
+                // One that is stopping has said goodbye to its clients before.
+                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                locked => break locked,
+            }
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let path = path.display();

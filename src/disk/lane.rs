@@ -53,7 +53,7 @@ impl Lane {
         lane
     }
 
-    /// A second lane of a worker, for what is soon to expire.
+    /// A lane that is no worker's first: for what is soon to expire, or for values that were not logged before.
     pub fn for_brief(store: Arc<Store>) -> Lane {
         Lane::with_reserve(store, RESERVE_OF_WRITES)
     }
@@ -198,6 +198,17 @@ impl Lane {
     /// Where there is no room and none can be had.
     pub fn append(&mut self, frame: &mut Frame) -> io::Result<Location> {
         self.append_sealed(frame, Frame::seal)
+    }
+
+    /// As [`Self::append`], if need be with what is kept for such: what goes should not be refused for lack of room.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn append_or_free(&mut self, frame: &mut Frame) -> io::Result<Location> {
+        self.append(frame).or_else(|_| {
+            self.ready_to_free(frame.len() as u64)?;
+            self.append(frame)
+        })
     }
 
     /// As [`Self::append`], but each record counts for itself.

@@ -74,6 +74,8 @@ pub struct Access<'a> {
     touch: bool,
     /// Whether the disk may be waited for while shards are locked.
     waits: bool,
+    /// There is room in the log for all that a transaction does, as far as could be told before it began.
+    pub(super) has_room: bool,
     /// Where in its table the key that was last found or inserted is: a change is most often of that.
     last_index: usize,
 }
@@ -115,7 +117,7 @@ impl Keyspace {
             }
             keys => Locks::Many(self.lock_many(keys, databases)),
         };
-        Access { space: self, scratch, locks, now_ms, touch, waits: false, last_index: 0 }
+        Access { space: self, scratch, locks, now_ms, touch, waits: false, has_room: false, last_index: 0 }
     }
 
     #[inline(never)]

@@ -5,7 +5,7 @@
 
 use super::access::Access;
 use super::log::{DELTA_BASE_BYTES_MIN, may_have_deltas};
-use super::tier::{SEEN, Tier};
+use super::tier::{SEEN, Tier, TierScratch};
 use super::{Key, Keyspace, Scratch};
 use crate::disk::format::{self, flag};
 use crate::disk::store::SyncPolicy;
@@ -18,6 +18,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// What the buffer of reads may keep of its room.
+const READ_BYTES_KEPT: usize = 128 * 1024;
 
 /// How many threads may read what is due.
 const READERS_MAX: usize = 4;
@@ -162,6 +165,15 @@ impl Tier {
     }
 }
 
+impl TierScratch {
+    /// Keeps the buffer of a read for the next one; the room of a large one is given back.
+    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        buffer.shrink_to(READ_BYTES_KEPT);
+        self.buffer = buffer;
+    }
+}
+
 impl ColdKeys {
     /// Adds where on disk the keys of this hash are. (Others may have the same position: they are read for nothing.)
     pub fn add_at(&mut self, state: &ShardState, hash: KeyHash) {
@@ -240,7 +252,7 @@ impl Keyspace {
                 }
             }
         }
-        scratch.tier.buffer = buffer;
+        scratch.tier.keep_buffer(buffer);
         shown
     }
 
@@ -456,7 +468,7 @@ impl Access<'_> {
             }
             Resolved::Done
         };
-        own.buffer = buffer;
+        own.keep_buffer(buffer);
         resolved
     }
 

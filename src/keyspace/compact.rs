@@ -9,7 +9,8 @@ use crate::disk::scan::scan;
 use crate::disk::segment::Segment;
 use crate::disk::store::{Store, SyncPolicy};
 use crate::disk::{Frame, Kind, Lane, Place, Record};
-use crate::memory::{Chain, ShardState};
+use crate::memory::shard::ShardGuard;
+use crate::memory::{Chain, KeyHash, ShardState};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,8 +44,8 @@ pub enum Evict {
 
 /// A record that was copied, and how to find who must know.
 struct Moved {
-    database: usize,
-    hash: crate::memory::KeyHash,
+    space: u32,
+    hash: KeyHash,
     old: Place,
     /// Its place in the frame.
     start: usize,
@@ -173,19 +174,23 @@ impl Keyspace {
                 return;
             }
             let place = Place::new(segment.location(offset), len);
-            let database = tier.database_of(record.space);
+            let (space, hash) = (record.space, self.hash(record.key));
             let may_go = match evict {
                 Evict::Nothing => false,
                 Evict::Volatile => record.expires_at_ms.is_some(),
                 Evict::All => true,
             };
-            if let (Kind::String | Kind::Collection, Some(database)) = (record.kind, database) {
+            if let Kind::String | Kind::Collection = record.kind {
                 // What does not count or goes needs no room, of which there may be too little for it.
-                let key = self.key(database, record.key);
-                match self.counts(key, place, resident_too) {
+                match self.counts(tier, space, hash, record.key, place, resident_too) {
                     Counts::No => return,
-                    Counts::Goes if may_go => return self.evict_logged(scratch, key, place, now_ms),
-                    Counts::Goes | Counts::Stays => {}
+                    Counts::Goes { database }
+                        if may_go
+                            && self.evict_logged(scratch, self.key(database, record.key), place, now_ms) =>
+                    {
+                        return;
+                    }
+                    Counts::Goes { .. } | Counts::Stays => {}
                 }
             }
             if batch == 0 || batch + len > batch_bytes {
@@ -201,32 +206,30 @@ impl Keyspace {
                 batch = 0;
             }
             batch += len;
-            match (record.kind, database) {
-                (Kind::Spaces, _) if record.version == tier.spaces_version() => push(&mut frame, record),
-                (Kind::Spaces, _) | (_, None) => {}
-                (Kind::Tombstone, Some(database)) => {
+            let start = frame.len();
+            match record.kind {
+                Kind::Spaces if record.version == tier.spaces_version() => push(&mut frame, record),
+                Kind::Spaces => {}
+                Kind::Tombstone => {
                     // It is needed for as long as a segment may have an older record of the key.
                     let horizon = record.value.try_into().map_or(u64::MAX, u64::from_le_bytes);
-                    let key = self.key(database, record.key);
-                    if oldest.is_some_and(|oldest| oldest <= horizon) && !self.is_logged(key) {
+                    if oldest.is_some_and(|oldest| oldest <= horizon)
+                        && self.is_unlogged(tier, space, hash, record.key)
+                    {
                         push(&mut frame, record);
                     }
                 }
-                (Kind::Delta, Some(database)) => {
-                    let key = self.key(database, record.key);
-                    if self.continues(key, record.version) {
-                        let (hash, start) = (key.hash, frame.len());
+                Kind::Delta => {
+                    if self.continues(tier, space, hash, record.key, record.version) {
                         push(&mut frame, record);
                         let delta = Some((record.key.into(), record.version));
-                        moved.push(Moved { database, hash, old: place, start, delta });
+                        moved.push(Moved { space, hash, old: place, start, delta });
                     }
                 }
-                (Kind::String | Kind::Collection, Some(database)) => {
-                    let key = self.key(database, record.key);
-                    if !matches!(self.counts(key, place, false), Counts::No) {
-                        let start = frame.len();
+                Kind::String | Kind::Collection => {
+                    if !matches!(self.counts(tier, space, hash, record.key, place, false), Counts::No) {
                         push(&mut frame, record);
-                        moved.push(Moved { database, hash: key.hash, old: place, start, delta: None });
+                        moved.push(Moved { space, hash, old: place, start, delta: None });
                     }
                 }
             }
@@ -263,13 +266,14 @@ impl Keyspace {
         let mut moves = moved.drain(..).peekable();
         for range in ranges {
             let place = Place::new(base.after(range.start), padded(range.len()));
-            let Some(Moved { database, hash, old, delta, .. }) =
+            let Some(Moved { space, hash, old, delta, .. }) =
                 moves.next_if(|moved| moved.start == range.start)
             else {
                 store.add_live(place);
                 continue;
             };
-            let mut state = self.database(database).shard_of(hash).lock();
+            // Without, its database was flushed since.
+            let Some((_, mut state)) = self.state_of_space(tier, space, hash) else { continue };
             let counts = match delta {
                 Some((key, version)) => repoint_delta(&mut state, hash.position(), &key, version, old, place),
                 None => repoint(&mut state, hash.position(), old, place),
@@ -284,29 +288,49 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Whether a key has a record of its own in force, as far as memory knows.
-    fn is_logged(&self, key: Key<'_>) -> bool {
-        let state = self.database(key.database).shard_of(key.hash).lock();
-        state.table.get(key.hash.position(), key.name).is_some_and(|entry| entry.place() != 0)
+    /// The shard of a key in the database that has a space, locked, and that database's number; `None` if none has it any
+    /// more. SWAPDB, which may come at any time, holds every shard of both.
+    fn state_of_space(&self, tier: &Tier, space: u32, hash: KeyHash) -> Option<(usize, ShardGuard<'_>)> {
+        loop {
+            let database = tier.database_of(space)?;
+            let state = self.database(database).shard_of(hash).lock();
+            if tier.database_of(space) == Some(database) {
+                return Some((database, state));
+            }
+        }
+    }
+
+    /// Whether a key's space is in use, and the key has no record in force there, as far as memory knows.
+    fn is_unlogged(&self, tier: &Tier, space: u32, hash: KeyHash, name: &[u8]) -> bool {
+        let Some((_, state)) = self.state_of_space(tier, space, hash) else { return false };
+        state.table.get(hash.position(), name).is_none_or(|entry| entry.place() == 0)
     }
 
     /// Whether a delta of this version belongs to what its key has in memory.
-    fn continues(&self, key: Key<'_>, version: u64) -> bool {
-        let mut state = self.database(key.database).shard_of(key.hash).lock();
-        chain_of(&mut state, key.hash.position(), key.name).is_some_and(|chain| chain.has(version))
+    fn continues(&self, tier: &Tier, space: u32, hash: KeyHash, name: &[u8], version: u64) -> bool {
+        let Some((_, mut state)) = self.state_of_space(tier, space, hash) else { return false };
+        chain_of(&mut state, hash.position(), name).is_some_and(|chain| chain.has(version))
     }
 
     /// Whether the record at a place is that of its key, and may go where keys are evicted.
-    fn counts(&self, key: Key<'_>, place: Place, resident_too: bool) -> Counts {
-        let state = self.database(key.database).shard_of(key.hash).lock();
-        let position = key.hash.position();
+    fn counts(
+        &self,
+        tier: &Tier,
+        space: u32,
+        hash: KeyHash,
+        name: &[u8],
+        place: Place,
+        resident_too: bool,
+    ) -> Counts {
+        let Some((database, state)) = self.state_of_space(tier, space, hash) else { return Counts::No };
+        let position = hash.position();
         if state.table.cold_at(position).any(|(_, bits)| bits == place.location().bits()) {
-            return Counts::Goes;
+            return Counts::Goes { database };
         }
-        let entry = state.table.get(position, key.name);
+        let entry = state.table.get(position, name);
         match entry.and_then(|entry| Place::from_bits(entry.place())) {
             Some(has) if has.location() != place.location() => Counts::No,
-            Some(_) if resident_too => Counts::Goes,
+            Some(_) if resident_too => Counts::Goes { database },
             Some(_) => Counts::Stays,
             None => Counts::No,
         }
@@ -326,8 +350,9 @@ impl Keyspace {
         cold * 2 < keys
     }
 
-    /// Removes a key for good: the log is full.
-    fn evict_logged(&self, scratch: &mut Scratch, key: Key<'_>, place: Place, now_ms: i64) {
+    /// Removes a key for good: the log is full. Answers whether it did: the key may have another place by now, or its
+    /// database another number.
+    fn evict_logged(&self, scratch: &mut Scratch, key: Key<'_>, place: Place, now_ms: i64) -> bool {
         let mut access = self.prepare(scratch, &[key], now_ms, false);
         let there = access.get(key, super::Lookup::Silent).is_some_and(|entry| {
             Place::from_bits(entry.place()).is_some_and(|has| has.location() == place.location())
@@ -337,6 +362,7 @@ impl Keyspace {
         }
         access.settle();
         scratch.counts.evicted += u64::from(there);
+        there
     }
 }
 
@@ -344,7 +370,10 @@ enum Counts {
     /// It is not, or not any more.
     No,
     Stays,
-    Goes,
+    Goes {
+        /// Where its key was just now.
+        database: usize,
+    },
 }
 
 fn push(frame: &mut Frame, record: &Record<'_>) {

@@ -479,11 +479,7 @@ impl Keyspace {
         let lane = own.lane(tier);
         let base = match appended {
             Some(base) => Ok(base),
-            None => lane.append(&mut frame).or_else(|_| {
-                // What is kept for such: a key that goes should not be refused for lack of room.
-                lane.ready_to_free(frame.len() as u64)?;
-                lane.append(&mut frame)
-            }),
+            None => lane.append_or_free(&mut frame),
         };
         let place_of = |record: usize| {
             let range = &frame.records()[record];
@@ -597,10 +593,22 @@ impl Keyspace {
             scratch.commit()?;
             tier.store.sync()?;
         }
+        loop {
+            let spaces = tier.spaces_version();
+            self.write_out_databases(tier, scratch)?;
+            if tier.spaces_version() == spaces {
+                return Ok(());
+            }
+            // SWAPDB may have put values where the walk had been already.
+        }
+    }
+
+    fn write_out_databases(&self, tier: &Tier, scratch: &mut Scratch) -> io::Result<()> {
         for (number, database) in self.databases_in_use() {
-            let space = tier.space(number);
             for shard in database.shards() {
                 let mut state = shard.lock();
+                // Only now: SWAPDB holds every shard of both.
+                let space = tier.space(number);
                 let mut at = 0;
                 while let Some(index) = state.table.next_resident(at) {
                     let place = Place::from_bits(state.table.at(index).place());

@@ -170,7 +170,7 @@ impl Keyspace {
 
     /// Brings the values to memory that have deltas, and writes anew what part of the log must not speak of again.
     fn join(&self, tier: &Tier, deltas: Vec<Delta>, mut revoked: Vec<(u32, Box<[u8]>)>, now_ms: i64) {
-        let mut scratch = Scratch::for_reclaiming(tier.store());
+        let mut scratch = Scratch::for_writing_out(tier.store());
         let mut is_synced = None;
         for group in deltas.chunk_by(|a, b| a.group() == b.group()) {
             let Some(database) = tier.database_of(group[0].space) else { continue };

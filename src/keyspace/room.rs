@@ -91,29 +91,44 @@ fn kept_bytes(state: &ShardState, entry: &Entry, grows: bool, bytes: u64) -> usi
 }
 
 impl Access<'_> {
-    /// Makes sure that the log has room for the records of collections that any change writes anew; others have deltas. With
-    /// `strings` there is room for these, too, so that a transaction is not refused when half of it is done.
+    /// Makes sure that the log has room for the records of collections that any change writes anew; others have deltas. For
+    /// a transaction, which must not be refused when half of it is done, there is room for its strings, too, and for the
+    /// values of the keys that are `copied`.
     ///
     /// # Errors
     /// As [`Keyspace::log_ready`].
     #[inline]
-    pub fn log_ready_for(&mut self, keys: &[Key<'_>], frees: bool, strings: bool) -> Result<(), NotReady> {
+    pub fn log_ready_for(
+        &mut self,
+        keys: &[Key<'_>],
+        frees: bool,
+        copied: Option<&[Key<'_>]>,
+    ) -> Result<(), NotReady> {
         let Some(tier) = self.space().tier().filter(|tier| tier.logs()) else { return Ok(()) };
         let own = &self.scratch.tier;
         // With its deltas a value has twice what it had at first.
-        let most = keys.len() as u64 * 2 * tier.store.longest();
-        if own.lane.as_ref().map_or(0, Lane::room) >= own.promised + most {
-            return Ok(());
+        let values = (keys.len() + copied.map_or(0, <[_]>::len)) as u64;
+        let most = values * (2 * tier.store.longest() + RECORD_BYTES as u64);
+        if own.lane.as_ref().map_or(0, Lane::room) < own.promised + most {
+            self.log_ready_for_values(keys, frees, copied)?;
         }
-        self.log_ready_for_values(keys, frees, strings)
+        self.has_room = copied.is_some();
+        Ok(())
     }
 
     #[cold]
-    fn log_ready_for_values(&mut self, keys: &[Key<'_>], frees: bool, strings: bool) -> Result<(), NotReady> {
+    fn log_ready_for_values(
+        &mut self,
+        keys: &[Key<'_>],
+        frees: bool,
+        copied: Option<&[Key<'_>]>,
+    ) -> Result<(), NotReady> {
         let mut keys: Vec<Key<'_>> = keys.to_vec();
+        let steps = (keys.len() + copied.map_or(0, <[_]>::len)) as u64;
         keys.sort_unstable_by_key(|key| (key.database, key.name));
         keys.dedup_by_key(|key| (key.database, key.name));
-        let (mut of_strings, mut of_collections) = (0, 0);
+        // Each step of a transaction asks for a record's head, too.
+        let (mut of_strings, mut of_collections) = (copied.map_or(0, |_| steps * RECORD_BYTES as u64), 0);
         for key in keys {
             let Some((lock, index)) = self.find(key) else { continue };
             let state = self.locks.state(lock);
@@ -121,9 +136,14 @@ impl Access<'_> {
             let kept = kept_bytes(state, &entry, !frees, self.scratch.tier.promised) as u64;
             match entry.collection() {
                 Some(_) => of_collections += kept,
-                None if strings => of_strings += kept,
+                None if copied.is_some() => of_strings += kept,
                 None => {}
             }
+        }
+        for key in copied.unwrap_or_default() {
+            let Some((lock, index)) = self.find(*key) else { continue };
+            let state = self.locks.state(lock);
+            of_strings += whole_bytes(state, &state.table.at(index)) as u64;
         }
         let promised = self.scratch.tier.promised + of_collections;
         let ready = self.space().log_ready(self.scratch, frees, promised + of_strings);
@@ -178,8 +198,13 @@ impl Access<'_> {
         let wanted = self.find(key).map_or(bytes, |(lock, index)| {
             let state = self.locks.state(lock);
             let entry = state.table.at(index);
-            let grows = entry.string().is_some();
-            if has_delta(state, &entry, grows, promised) { 0 } else { whole_bytes(state, &entry).max(bytes) }
+            let whole = whole_bytes(state, &entry);
+            match self.has_room {
+                // What there was before the transaction has its room.
+                true if entry.string().is_some() => bytes.saturating_sub(whole),
+                _ if has_delta(state, &entry, entry.string().is_some(), promised) => 0,
+                _ => whole.max(bytes),
+            }
         });
         self.log_room(wanted)
     }

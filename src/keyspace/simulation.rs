@@ -359,7 +359,7 @@ impl Simulation {
     fn stop(&mut self, keyspace: &Keyspace, scratch: &mut Scratch, other: &mut Scratch) {
         let store = keyspace.tier().expect("it has one").store();
         let written = scratch.commit().and_then(|()| other.commit());
-        let written = written.and_then(|()| keyspace.write_all_out(&mut Scratch::for_reclaiming(store)));
+        let written = written.and_then(|()| keyspace.write_all_out(&mut Scratch::for_writing_out(store)));
         if written.is_err() {
             return;
         }
@@ -512,5 +512,65 @@ fn what_is_taken_back_is_taken_back_whole() {
         let again = SimDisk(Arc::new(Mutex::new(SimState { files, random: seed, ..SimState::default() })));
         again.0.lock().lose_power();
         assert_eq!(values(&start(&again)), [b"1", b"1"], "seed {seed}");
+    }
+}
+
+/// Segments were emptied by the number that a record's database had when the record was looked at. With SWAPDB in between
+/// a key was looked for in the other database, not found there, and its record was gone with the segment.
+#[test]
+fn what_is_moved_while_databases_are_swapped_stays() {
+    const NAMES: usize = 300;
+    let disk = SimDisk::default();
+    disk.0.lock().random = 1;
+    let keyspace = start(&disk);
+    let store = Arc::clone(keyspace.tier().expect("it has one").store());
+    let mut scratch = Scratch::default();
+    let mut values: HashMap<usize, u64> = HashMap::new();
+    let mut database = 0;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut making_room = Scratch::for_reclaiming(&store);
+            let mut lane = Lane::for_reclaiming(Arc::clone(&store));
+            let rule = CompactRule { evict: Evict::Nothing, bytes_per_second: 0 };
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                // Without a sealed segment there is nothing to do.
+                let _ = keyspace.compact_for_test(&mut making_room, &mut lane, rule, NOW_MS);
+            }
+        });
+        for value in 0..20_000 {
+            // Half of them stay as they are, and are moved again and again.
+            let number =
+                if value < NAMES as u64 { value as usize } else { NAMES / 2 + value as usize % (NAMES / 2) };
+            while keyspace.log_ready(&mut scratch, false, request_bytes(3, 1000)).is_err() {
+                // The other thread is making some.
+                std::thread::yield_now();
+            }
+            let name = number.to_string();
+            let key = keyspace.key(database, name.as_bytes());
+            let mut access = keyspace.prepare(&mut scratch, &[key], NOW_MS, true);
+            let text = format!("{value}:{}", "x".repeat(500));
+            access.put(key, NewString::encode(text.as_bytes()), Expiry::Clear, NotifyFlags::STRING, "set");
+            access.settle();
+            values.insert(number, value);
+            let mut access = keyspace.prepare(&mut scratch, &[], NOW_MS, true);
+            access.swap(0, 1);
+            access.settle();
+            database = 1 - database;
+            scratch.commit().expect("it is written");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    std::mem::forget(scratch);
+    drop(keyspace);
+    let (keyspace, mut scratch) = (start(&disk), Scratch::default());
+    for (number, value) in values {
+        let name = number.to_string();
+        let key = keyspace.key(database, name.as_bytes());
+        let mut access = keyspace.prepare(&mut scratch, &[key], NOW_MS, true);
+        let text = access.string(key, Lookup::Read).expect("a string").map(|text| text.to_vec());
+        access.settle();
+        let text = String::from_utf8(text.unwrap_or_default()).expect("a text");
+        assert!(text.starts_with(&format!("{value}:")), "{number} has {:.9}, and not {value}", text);
     }
 }

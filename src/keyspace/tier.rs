@@ -139,6 +139,13 @@ impl Scratch {
         scratch
     }
 
+    /// Logs by a lane that leaves others the room that is kept for them, and is none of the workers'.
+    pub fn for_writing_out(store: &Arc<Store>) -> Scratch {
+        let mut scratch = Scratch::default();
+        scratch.tier.lane = Some(Lane::for_brief(Arc::clone(store)));
+        scratch
+    }
+
     /// Whether values can leave memory once the disk has what was written: the last look for such has found one.
     pub fn awaits_disk(&self) -> bool {
         self.tier.awaits_disk
@@ -234,9 +241,9 @@ impl Tier {
         self.space_of[database].load(Relaxed)
     }
 
-    /// The database that has a space.
+    /// The database that has a space. It may be another one afterwards, unless a shard of it is locked.
     pub(super) fn database_of(&self, space: u32) -> Option<usize> {
-        self.space_of.iter().position(|of| of.load(Relaxed) == space)
+        self.spaces.lock().of.iter().position(|of| *of == space)
     }
 
     /// The version of the record that says which space each database is.
@@ -301,7 +308,7 @@ impl Keyspace {
         if !locked {
             let mut frame = std::mem::take(&mut own.frame);
             let lane = own.lane(tier);
-            let base = lane.append(&mut frame);
+            let base = lane.append_or_free(&mut frame);
             if let Ok(base) = &base {
                 tier.store.add_live(Place::new(*base, frame.len()));
             }

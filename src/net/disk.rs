@@ -97,12 +97,13 @@ fn compact(services: &Services) {
     let Some(tier) = services.keyspace.tier() else { return };
     let mut lane = Lane::for_reclaiming(Arc::clone(tier.store()));
     let mut scratch = Scratch::for_reclaiming(tier.store());
+    let mut writing_out = Scratch::for_writing_out(tier.store());
     let mut seen = 0;
     while !*services.shutdown.borrow() {
         let settings = services.config.settings();
         if !services.loading.load(Relaxed)
             && tier.behind.swap(false, Relaxed)
-            && let Err(error) = services.keyspace.write_all_out(&mut scratch)
+            && let Err(error) = services.keyspace.write_all_out(&mut writing_out)
         {
             tracing::warn!(%error, "what was there before appendonly is not all logged yet");
             tier.behind.store(true, Relaxed);
@@ -168,8 +169,12 @@ fn tell_of_snapshot(settings: &Settings, keys: usize) {
 }
 
 /// Ends the threads; the workers have ended.
-pub fn stop(services: &Services, threads: Vec<JoinHandle<()>>) {
-    let Some(tier) = services.keyspace.tier() else { return };
+///
+/// # Errors
+/// When not everything is on the disk that should be.
+pub fn stop(services: &Services, threads: Vec<JoinHandle<()>>) -> Result<(), &'static str> {
+    let Some(tier) = services.keyspace.tier() else { return Ok(()) };
+    let mut stopped = Ok(());
     tier.store().want_sync();
     tier.store().wake();
     for thread in threads {
@@ -180,15 +185,22 @@ pub fn stop(services: &Services, threads: Vec<JoinHandle<()>>) {
         tracing::warn!(%error, "an empty segment stays");
     }
     if !services.loading.load(Relaxed)
-        && let Err(error) = services.keyspace.write_all_out(&mut Scratch::for_reclaiming(tier.store()))
+        && let Err(error) = services.keyspace.write_all_out(&mut Scratch::for_writing_out(tier.store()))
     {
-        tracing::error!(%error, "not everything in memory could be written to disk");
+        if tier.logs() {
+            tracing::warn!(%error, "some values are in the log in parts only: the next start has to read all of it");
+        } else {
+            tracing::error!(%error, "not everything in memory could be written to disk");
+            stopped = Err("not everything in memory could be written to disk");
+        }
     }
     if let Err(error) = tier.store().sync() {
         tracing::error!(%error, "the last writes could not be synced");
+        stopped = Err("the last writes could not be synced");
     } else if !services.loading.load(Relaxed)
         && let Err(error) = services.keyspace.write_checkpoint()
     {
         tracing::warn!(%error, "no checkpoint: the next start reads the whole log");
     }
+    stopped
 }

@@ -72,7 +72,7 @@ pub fn import(settings: &Settings, path: &Path) -> Result<Imported, String> {
 fn fill(settings: &Settings, path: &Path, keyspace: &Keyspace, tier: &Tier) -> Result<Imported, String> {
     let imported = snapshot::import(keyspace, path, &limits(settings), settings, clock::now_ms());
     let imported = imported.map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut scratch = Scratch::for_reclaiming(tier.store());
+    let mut scratch = Scratch::for_writing_out(tier.store());
     let written = keyspace.write_all_out(&mut scratch).and_then(|()| tier.store().sync());
     drop(scratch);
     let left = written.and_then(|()| keyspace.write_checkpoint());

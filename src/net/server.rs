@@ -255,8 +255,8 @@ impl Server {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        disk::stop(&self.services, self.tier);
-        self.services.saves.finish(&self.services)
+        let stopped = disk::stop(&self.services, self.tier);
+        self.services.saves.finish(&self.services).and(stopped)
     }
 }
 

@@ -253,3 +253,20 @@ fn check_backup(client: &mut Client, round: usize) {
         );
     }
 }
+
+/// A client that has stopped a server found the directory in use for another moment, and so did its scripts.
+#[test]
+fn a_tool_can_follow_a_stop_at_once() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    let mut server = Server::start(&LOGGED);
+    let mut client = server.client();
+    client.expect("SET a 1", "+OK");
+    client.send("SHUTDOWN");
+    client.read_to_end();
+    let l2 = server.directory.join("l2").to_string_lossy().into_owned();
+    let (status, output) = run_to_exit(&["check", &l2], &[]);
+    assert!(status.success(), "{output}");
+    assert!(server.wait().success());
+}

@@ -1000,3 +1000,37 @@ fn write_until(
     }
     acknowledged
 }
+
+/// While values that had not been logged were written, SWAPDB gave their database another number: they were logged as keys
+/// of the other database, or not at all.
+#[test]
+fn databases_that_are_swapped_while_logging_begins_are_logged_as_they_are() {
+    if strata_only("Redis has no second tier") {
+        return;
+    }
+    const KEYS: usize = 2000;
+    let mut server = Server::start(&["--appendonly", "no", "--l2-size", "512mb", "--workers", "2"]);
+    let mut client = server.client();
+    for number in 0..KEYS {
+        client.expect(&format!("SET key:{number} {number}.{}", "v".repeat(20_000)), "+OK");
+    }
+    client.expect("CONFIG SET appendonly yes", "+OK");
+    let live = |client: &mut Client| client.info("l2_live_bytes").parse::<usize>().expect("a number");
+    for _ in 0..5 {
+        client.expect("SWAPDB 0 1", "+OK");
+        let before = live(&mut client);
+        eventually("some more are logged", || {
+            let live = live(&mut client);
+            (live > before || live > KEYS * 20_000).then_some(())
+        });
+    }
+    eventually("all is logged", || (live(&mut client) > KEYS * 20_000).then_some(()));
+    server.crash_and_restart(&["--l2-size", "512mb", "--workers", "2"]);
+    let mut client = server.client();
+    client.expect("DBSIZE", ":0");
+    client.expect("SELECT 1", "+OK");
+    for number in 0..KEYS {
+        let value = client.run(&format!("GETRANGE key:{number} 0 4")).text();
+        assert!(value.starts_with(&format!("{number}.")), "key:{number} has {value:?}");
+    }
+}
