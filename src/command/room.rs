@@ -5,6 +5,7 @@ use super::engine::{Engine, Wait};
 use crate::client::State;
 use crate::clock;
 use crate::keyspace::NotReady;
+use crate::memory::usage;
 use std::time::Duration;
 
 /// How long a write waits before it looks for room on disk again.
@@ -19,13 +20,15 @@ const IN_VAIN_NS: u64 = 1_000_000_000;
 
 impl Engine {
     /// How long a write waits that finds no memory, if there may be more soon: values leave once the disk has what was
-    /// written, or have left and are not freed yet; and the second tier's own buffers come and go.
+    /// written, or have left and are not freed yet, or are freed and their pages not given back; and the second tier's own
+    /// buffers come and go.
     #[cold]
     pub(super) fn wait_for_memory(&mut self, state: &mut State) -> Option<Wait> {
         let tier = self.services.keyspace.tier()?;
         tier.store().want_sync();
         let is_freeing = self.services.keyspace.reclaimer().pending() > 0;
-        let longest = if self.scratch.awaits_disk() || is_freeing {
+        let is_passing = self.scratch.awaits_disk() || usage::is_excess_overhead(self.settings.maxmemory);
+        let longest = if is_passing || is_freeing {
             ROOM_WAIT_NS
         } else if self.waited_in_vain.is_some_and(|at| clock::nanos_between(at, self.ticks) < IN_VAIN_NS) {
             0

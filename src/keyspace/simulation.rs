@@ -574,3 +574,24 @@ fn what_is_moved_while_databases_are_swapped_stays() {
         assert!(text.starts_with(&format!("{value}:")), "{number} has {:.9}, and not {value}", text);
     }
 }
+
+/// Each worker kept the buffer of the longest value that it had read from disk. Several workers with some megabytes were
+/// all of a small `maxmemory`: every write was refused, and FLUSHALL did not help.
+#[test]
+fn a_long_value_leaves_no_buffer_behind() {
+    let disk = SimDisk::default();
+    disk.0.lock().random = 1;
+    let keyspace = start(&disk);
+    let mut scratch = Scratch::default();
+    let key = keyspace.key(0, b"long");
+    let mut access = keyspace.prepare(&mut scratch, &[key], NOW_MS, true);
+    access.put(key, NewString::encode(&[b'x'; 1 << 20]), Expiry::Clear, NotifyFlags::STRING, "set");
+    access.settle();
+    scratch.commit().expect("it is written");
+    assert_eq!(keyspace.demote_all(&mut scratch), 1);
+    let mut access = keyspace.prepare(&mut scratch, &[key], NOW_MS, true);
+    let len = access.string(key, Lookup::Read).expect("a string").map(|text| text.len());
+    access.settle();
+    assert_eq!(len, Some(1 << 20));
+    assert!(scratch.tier.buffer.capacity() <= 256 * 1024, "{}", scratch.tier.buffer.capacity());
+}

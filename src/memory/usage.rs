@@ -106,6 +106,11 @@ pub fn excess_bytes(maxmemory: u64) -> Option<usize> {
     (used > maxmemory).then(|| (used - maxmemory) as usize)
 }
 
+/// Whether what is allocated is within `maxmemory`: what is too much is pages on their way back to the kernel.
+pub fn is_excess_overhead(maxmemory: u64) -> bool {
+    allocated_bytes().saturating_sub(startup_bytes()) as u64 <= maxmemory
+}
+
 /// A line of /proc/self/status that holds KiB, in bytes.
 fn status_bytes(field: &str) -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
